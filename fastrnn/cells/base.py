@@ -1,0 +1,61 @@
+"""What a cell is: the names of its gates and states, and its equations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent cell, as its equations.
+
+    The equations are plain functions of arrays, elementwise over batch and hidden units. Called
+    on NumPy arrays they compute with NumPy; compiled, each argument is one vector of registers.
+    They may use ``+ - * /``, comparisons, `abs` and the functions of `fastrnn.simd.functions`.
+
+    Parameters
+    ----------
+    name : str
+        Its name in plans, benchmarks and files.
+    gates : tuple of str
+        Gates, in the order in which their rows stand in ``weight_ih`` and ``weight_hh``.
+    states : tuple of str
+        States; the first is `h`, the one that the recurrent weights multiply.
+    forward : callable
+        ``forward(*preactivations, *states) -> (states, saved)``, both results tuples. A gate's
+        pre-activation is ``W_ih x + b_ih + W_hh h + b_hh``; a gate named in `apart` gives two
+        arguments instead, ``W_ih x + b_ih`` and ``W_hh h + b_hh``, the latter ones after all
+        the others.
+    backward : callable
+        ``backward(*saved, *previous_states, *states, *d_states) -> (d_preactivations,
+        d_previous_states)``. The second result holds what reaches the previous states other than
+        through the recurrent weights: for `h` only where `h_carried`, then for every other state.
+    saved : tuple of str
+        What `forward` keeps for `backward` besides the states.
+    apart : tuple of str
+        Gates whose input part and recurrent part are not simply summed; they stand last in
+        `gates`.
+    h_carried : bool
+        Whether a gradient passes from `h` to the previous `h` other than through the recurrent
+        weights, as it does in a GRU.
+    """
+
+    name: str
+    gates: tuple[str, ...]
+    states: tuple[str, ...]
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    saved: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
+    h_carried: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.gates or not self.states:
+            raise ValueError(f"cell {self.name!r} must name at least one gate and one state")
+        split = len(self.gates) - len(self.apart)
+        if self.gates[split:] != self.apart:
+            raise ValueError(
+                f"apart must be the last of the gates {self.gates}, got {self.apart}"
+            )

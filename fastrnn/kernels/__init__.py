@@ -1,0 +1,1 @@
+"""Compiled drivers. They know no cell by name; they check nothing, allocate nothing, hold no GIL."""

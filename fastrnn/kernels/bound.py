@@ -1,0 +1,54 @@
+"""The drivers of `fastrnn.kernels.layer` compiled for one cell."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+from fastrnn.cells import Cell
+from fastrnn.kernels import jit, layer, primitives
+
+
+class Drivers(NamedTuple):
+    """What runs one layer of one cell."""
+
+    #: For Python to call, cached on disk.
+    forward: Any
+    backward: Any
+    #: The same and their parts for other drivers to call.
+    pack_forward: Any
+    run_forward: Any
+    run_backward: Any
+
+
+def cell_names(cell: Cell) -> dict[str, Any]:
+    """The numbers by which drivers know a cell."""
+    return {
+        "GATES": len(cell.gates),
+        "STATES": len(cell.states),
+        "OTHERS": len(cell.states) - 1,
+        "SAVED": len(cell.saved),
+        "APART": len(cell.apart),
+        "H_CARRIED": cell.h_carried,
+    }
+
+
+@functools.cache
+def drivers(cell: Cell) -> Drivers:
+    """Bind the drivers to a cell; nothing is compiled before it is called."""
+    names = cell_names(cell)
+    names["scan_forward"] = jit.bind(primitives.scan_forward, step=jit.kernel(cell.forward), **names)
+    names["scan_backward"] = jit.bind(
+        primitives.scan_backward, step=jit.kernel(cell.backward), **names
+    )
+    made_from = (cell.forward, cell.backward, tuple(cell_names(cell).items()))
+    parts = {
+        "pack_forward": jit.bind(layer.pack_forward, **names),
+        "run_forward": jit.bind(layer.run_forward, **names),
+    }
+    return Drivers(
+        forward=jit.entry(layer.forward, *made_from, **names, **parts),
+        backward=jit.entry(layer.run_backward, *made_from, **names),
+        run_backward=jit.bind(layer.run_backward, **names),
+        **parts,
+    )

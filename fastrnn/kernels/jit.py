@@ -1,0 +1,190 @@
+"""The one place that knows `numba.njit`: its flags, its cache and its messages."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numba
+import numba.core.event
+import numpy as np
+from numba.core import config
+
+#: ``NUMBA_DISABLE_JIT=1``: the drivers run as Python on the NumPy form of the kernels.
+DISABLED = bool(config.DISABLE_JIT)
+
+OPTIONS = {"nogil": True, "error_model": "numpy"}
+
+_PACKAGE = Path(__file__).parent.parent
+#: Folders and files that every kernel is compiled from.
+_SOURCES = ("simd", "kernels", "cells")
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function that entries call. It is cached as part of them."""
+    return numba.njit(**OPTIONS)(function)
+
+
+def bind(template: Callable[..., Any], **names: Any) -> Any:
+    """Compile a copy of `template` whose globals also hold `names`."""
+    return kernel(_copy(template, names))
+
+
+def entry(template: Callable[..., Any], *made_from: Any, **names: Any) -> Any:
+    """Compile a copy of `template`, as `bind` does, that Python calls and the disk caches.
+
+    Numba keys a cached function on its own file's time stamp alone and would miss an edit of what
+    the function calls. The copy's qualified name, which names its cache file, therefore carries a
+    digest of the sources of all kernels and of `made_from`: functions, whose bytecode and globals
+    count, and values.
+    """
+    copy = _copy(template, names)
+    digest = hashlib.sha256(_sources_digest())
+    for part in made_from:
+        _fingerprint(part, digest.update, set())
+    copy.__qualname__ = f"{template.__qualname__}_{digest.hexdigest()[:16]}"
+    _announce_compilation()
+    return numba.njit(cache=True, **OPTIONS)(copy)
+
+
+@functools.cache
+def tile_address(dtype: np.dtype[Any]) -> int:
+    """Address of the compiled tiles of one precision, 0 without the JIT.
+
+    Kernels call them through it: compiled into each kernel, at each level of calls, they took
+    three quarters of the time of a first compilation.
+    """
+    if DISABLED:
+        return 0
+    from fastrnn.simd.tile import run_tile, run_tile_signature
+
+    copy = _copy(run_tile, {})
+    copy.__qualname__ = f"run_tile_{_sources_digest().hex()[:16]}"
+    _announce_compilation()
+    signature = run_tile_signature(numba.from_dtype(dtype))
+    compiled = numba.cfunc(signature, cache=True)(copy)
+    _TILES.append(compiled)
+    return int(compiled.address)
+
+
+#: Compiled tiles, kept alive as long as their addresses are in use.
+_TILES: list[Any] = []
+
+
+def _copy(function: Callable[..., Any], names: dict[str, Any]) -> types.FunctionType:
+    assert isinstance(function, types.FunctionType)
+    copy = types.FunctionType(
+        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__
+    )
+    return functools.update_wrapper(copy, function)
+
+
+@functools.cache
+def _sources_digest() -> bytes:
+    """Digest of every source file that kernels are compiled from."""
+    digest = hashlib.sha256()
+    for folder in _SOURCES:
+        for path in sorted((_PACKAGE / folder).rglob("*.py")):
+            digest.update(path.relative_to(_PACKAGE).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.digest()
+
+
+def _fingerprint(value: Any, update: Callable[[bytes], None], seen: set[int]) -> None:
+    """Feed a digest with a function's bytecode, constants, and what they name, recursively."""
+    function = getattr(value, "py_func", value)
+    if isinstance(function, types.FunctionType):
+        if id(function) in seen:
+            return
+        seen.add(id(function))
+        closure = [cell.cell_contents for cell in function.__closure__ or ()]
+        for part in (function.__code__, function.__defaults__, *closure):
+            _fingerprint(part, update, seen)
+        for name in _names(function.__code__):
+            if name in function.__globals__:
+                update(name.encode())
+                _fingerprint(function.__globals__[name], update, seen)
+    elif isinstance(value, types.CodeType):
+        update(value.co_code)
+        update(repr((value.co_names, value.co_varnames)).encode())
+        for constant in value.co_consts:
+            _fingerprint(constant, update, seen)
+    elif isinstance(value, types.ModuleType):
+        update(value.__name__.encode())
+    elif isinstance(value, tuple | list):
+        update(str(len(value)).encode())
+        for part in value:
+            _fingerprint(part, update, seen)
+    else:
+        update(repr(value).encode())
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+class _Notice(numba.core.event.Listener):  # type: ignore[misc]
+    """Says on stderr that kernels are being compiled, once, and what it took at the end."""
+
+    def __init__(self) -> None:
+        self.said = False
+        self.seconds = 0.0
+        self._depth = 0
+        self._since = 0.0
+
+    def on_start(self, event: Any) -> None:
+        if self._depth == 0:
+            self._since = time.perf_counter()
+            if not self.said and self._ours(event):
+                self.said = True
+                print(
+                    "fastrnn: compiling kernels for this machine (once, some seconds; "
+                    "they are cached)",
+                    file=sys.stderr,
+                    flush=True,
+                )
+        self._depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.seconds += time.perf_counter() - self._since
+
+    @staticmethod
+    def _ours(event: Any) -> bool:
+        dispatcher = event.data.get("dispatcher")
+        module = getattr(getattr(dispatcher, "py_func", None), "__module__", "")
+        return str(module).startswith("fastrnn.")
+
+
+_notice = _Notice()
+
+
+@functools.cache
+def _announce_compilation() -> None:
+    numba.core.event.register("numba:compile", _notice)
+
+
+def compile_seconds() -> float:
+    """Seconds that this process has spent compiling kernels, not loading them from the cache."""
+    return _notice.seconds
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Say nothing of compilation: the caller shows it itself."""
+    said, _notice.said = _notice.said, True
+    try:
+        yield
+    finally:
+        _notice.said = said

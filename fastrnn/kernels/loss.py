@@ -1,0 +1,45 @@
+"""Softmax cross-entropy fused with its gradient."""
+
+from __future__ import annotations
+
+import math
+
+from fastrnn.kernels.jit import kernel
+from fastrnn.simd.cpu import VECTOR_BYTES
+from fastrnn.simd.functions import exp, where
+from fastrnn.simd.vector import keep_lanes, lane_max, lane_sum, load, store
+
+
+@kernel
+def softmax_cross_entropy(logits, offset, targets, first, rows, columns, scale):
+    """Sum over rows of -log softmax(logits)[target], in nats, as a float64.
+
+    The logits (rows, columns) are replaced by their gradient times `scale`:
+    (softmax(logits) - onehot(target)) * scale.
+    """
+    lanes = VECTOR_BYTES // logits.itemsize
+    total = 0.0
+    for i in range(rows):
+        row = offset + i * columns
+        target = row + targets[first + i]
+        largest = keep_lanes(load(logits, row, columns), columns, logits[row])
+        for j in range(lanes, columns, lanes):
+            left = columns - j
+            value = keep_lanes(load(logits, row + j, left), left, logits[row])
+            largest = where(largest > value, largest, where(largest <= value, value, largest + value))
+        top = lane_max(largest)
+        chosen = logits[target]
+        mass = load(logits, row, 0)
+        for j in range(0, columns, lanes):
+            left = columns - j
+            value = exp(load(logits, row + j, left) - top)
+            store(logits, row + j, left, value)
+            mass = mass + keep_lanes(value, left, 0)
+        sum_ = lane_sum(mass)
+        total += math.log(sum_) - (chosen - top)
+        factor = scale / sum_
+        for j in range(0, columns, lanes):
+            left = columns - j
+            store(logits, row + j, left, load(logits, row + j, left) * factor)
+        logits[target] -= scale
+    return total

@@ -1,0 +1,61 @@
+"""Panels: a matrix copied into the order in which the register tile reads it.
+
+A matrix B (K, columns) is cut into panels of whole vectors, at most `width` vectors each and as
+equal as they can be; zeros fill the last vector. Panel by panel, row k of a panel stands in
+``vectors * lanes`` adjacent numbers, so the panel of column j begins at element ``K * j``.
+"""
+
+from __future__ import annotations
+
+from fastrnn.kernels.jit import kernel
+from fastrnn.simd.cpu import VECTOR_BYTES
+from fastrnn.simd.vector import copy_transposed, load, store
+
+
+@kernel
+def split(total, largest):
+    """Cut `total` into the fewest parts of at most `largest`: (parts, base, extra).
+
+    The first `extra` parts are ``base + 1`` long, the others `base`.
+    """
+    parts = max(1, (total + largest - 1) // largest)
+    return parts, total // parts, total % parts
+
+
+@kernel
+def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns, width):
+    """Copy B, whose element (k, j) is ``b[b_offset + k * k_stride + j * column_stride]``."""
+    lanes = VECTOR_BYTES // b.itemsize
+    count, base, extra = split((columns + lanes - 1) // lanes, width)
+    column = 0
+    for panel in range(count):
+        wide = lanes * (base + (panel < extra))
+        start = panel_offset + k * column
+        for v in range(0, wide, lanes):
+            source = b_offset + column * column_stride
+            if column_stride == 1:
+                for i in range(k):
+                    values = load(b, source + i * k_stride, columns - column)
+                    store(panels, start + i * wide + v, lanes, values)
+            else:
+                _pack_strided(
+                    panels, start + v, wide, b, source, k_stride, column_stride, k, columns - column
+                )
+            column += lanes
+
+
+@kernel
+def _pack_strided(panels, start, wide, b, b_offset, k_stride, column_stride, k, columns):
+    """Copy the next `lanes` columns of B, or the fewer that are left."""
+    lanes = VECTOR_BYTES // b.itemsize
+    done = 0
+    if k_stride == 1 and columns >= lanes:
+        done = k - k % lanes
+        for i in range(0, done, lanes):
+            copy_transposed(panels, start + i * wide, wide, b, b_offset + i, column_stride)
+    for i in range(done, k):
+        for j in range(lanes):
+            inside = j < columns
+            panels[start + i * wide + j] = (
+                b[b_offset + i * k_stride + j * column_stride] if inside else 0
+            )

@@ -1,0 +1,191 @@
+"""The meaning of the kernels in NumPy, for ``NUMBA_DISABLE_JIT=1``.
+
+The same arguments, the same results to rounding, slowly: the drivers above run unchanged, and the
+cells' and optimisers' equations run on arrays, where a debugger can stop. A packed matrix is
+simply the matrix, row by row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+GATES = STATES = 1
+SAVED = APART = OTHERS = SLOTS = 0
+H_CARRIED = False
+step: Any = None
+rule: Any = None
+
+
+def _matrix(a, offset, row_stride, column_stride, rows, columns):
+    size = a.itemsize
+    start = a[offset:] if rows and columns else a[:0]
+    return as_strided(start, (rows, columns), (row_stride * size, column_stride * size))
+
+
+def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns, width):
+    """See `fastrnn.kernels.panels.pack`."""
+    packed = _matrix(panels, panel_offset, columns, 1, k, columns)
+    packed[...] = _matrix(b, b_offset, k_stride, column_stride, k, columns)
+
+
+def product(
+    c, c_offset, c_stride, a, a_offset, a_row_stride, a_step, panels, panel_offset,
+    rows, k, columns, add, scratch, scratch_offset, tile_rows, width, address,
+):  # fmt: skip
+    """See `fastrnn.kernels.product.product`."""
+    left = _matrix(a, a_offset, a_row_stride, a_step, rows, k)
+    result = left @ _matrix(panels, panel_offset, columns, 1, k, columns)
+    target = _matrix(c, c_offset, c_stride, 1, rows, columns)
+    target[...] = target + result if add else result
+
+
+def fill_rows(c, c_offset, c_stride, row, rows, columns):
+    """See `fastrnn.kernels.product.fill_rows`."""
+    _matrix(c, c_offset, c_stride, 1, rows, columns)[...] = row if row.size else 0
+
+
+def add_column_sums(sums, a, a_offset, a_stride, rows, columns):
+    """See `fastrnn.kernels.product.add_column_sums`."""
+    sums += _matrix(a, a_offset, a_stride, 1, rows, columns).sum(axis=0)
+
+
+def _token_rows(weights, gate_stride, token_stride, columns):
+    tokens = weights.size // columns
+    return _matrix(weights, 0, token_stride, gate_stride, tokens, columns)
+
+
+def gather(c, c_offset, weights, gate_stride, token_stride, bias, tokens, first, rows, columns):
+    """See `fastrnn.kernels.tokens.gather`."""
+    table = _token_rows(weights, gate_stride, token_stride, columns)
+    values = table[tokens[first : first + rows]]
+    _matrix(c, c_offset, columns, 1, rows, columns)[...] = values + bias if bias.size else values
+
+
+def scatter_add(weights, gate_stride, token_stride, d, d_offset, tokens, first, rows, columns):
+    """See `fastrnn.kernels.tokens.scatter_add`."""
+    table = _token_rows(weights, gate_stride, token_stride, columns)
+    np.add.at(
+        table, tokens[first : first + rows], _matrix(d, d_offset, columns, 1, rows, columns)
+    )
+
+
+class _Slots:
+    """The states of one direction as arrays: a slot of time gives a tuple of (N, H)."""
+
+    def __init__(self, h, memory, s, others):
+        slots = h.size // max(1, s.batch * s.stride)
+        every = h[: slots * s.batch * s.stride].reshape(slots, s.batch, s.stride)
+        self.h = every[:, :, s.column : s.column + s.hidden]
+        self.memory = memory.reshape(others, s.ring, s.batch, s.hidden) if others else ()
+
+    def __getitem__(self, slot):
+        return (self.h[slot], *(m[slot % m.shape[0]] for m in self.memory))
+
+    def __setitem__(self, slot, states):
+        for place, state in zip(self[slot], states):
+            place[...] = state
+
+
+def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
+                 panels, panel_offset, bias, first, count, s):  # fmt: skip
+    """See `fastrnn.kernels.scan.scan_forward`."""
+    if not h.size:
+        return
+    hidden, summed = s.hidden, GATES - APART
+    gate_panels = _panel_stride(hidden, h.itemsize)
+    weights = [_matrix(panels, panel_offset + g * gate_panels, hidden, 1, hidden, hidden)
+               for g in range(GATES)]  # fmt: skip
+    inputs = x_part[x_offset : x_offset + count * s.batch * GATES * hidden]
+    inputs = inputs.reshape(count, s.batch, GATES, hidden)
+    states = _Slots(h, memory, s, OTHERS)
+    for turn in range(count) if s.direction > 0 else range(count - 1, -1, -1):
+        now = first + turn + 1
+        old = states[now - s.direction]
+        x = [inputs[turn, :, g] for g in range(GATES)]
+        r = [old[0] @ w for w in weights]
+        if APART and bias.size:
+            r = [part + b for part, b in zip(r, bias.reshape(GATES, hidden))]
+        sums = [a + b for a, b in zip(x[:summed], r)]
+        states[now], kept = step(*sums, *x[summed:], *r[summed:], *old)
+        if s.keep and SAVED:
+            keep = saved.reshape(-1, s.batch, SAVED, hidden)[now - 1]
+            for c, value in enumerate(kept):
+                keep[:, c] = value
+
+
+def scan_backward(x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
+                  d_output, h, memory, saved, panels, panel_offset, first, count, begins, s):  # fmt: skip
+    """See `fastrnn.kernels.scan.scan_backward`."""
+    if not h.size:
+        return
+    hidden = s.hidden
+    weights = _matrix(panels, panel_offset, hidden, 1, GATES * hidden, hidden)
+    x_slots, r_slots = (
+        d[offset : offset + (count + 1) * s.batch * GATES * hidden].reshape(
+            count + 1, s.batch, GATES, hidden
+        )
+        for d, offset in ((x_delta, x_delta_offset), (r_delta, r_delta_offset))
+    )
+    carries = carry.reshape(STATES, s.batch, hidden)
+    outputs = d_output.reshape(-1, s.batch, s.stride)[:, :, s.column : s.column + hidden]
+    states = _Slots(h, memory, s, OTHERS)
+    for i, turn in enumerate(range(count - 1, -1, -1) if s.direction > 0 else range(count)):
+        now = first + turn + 1
+        here = turn + (s.direction < 0)
+        starts = begins and i == 0
+        dh = outputs[now - 1] if d_output.size else np.zeros_like(carries[0])
+        if not starts:
+            dh = dh + r_slots[here + s.direction].reshape(s.batch, -1) @ weights
+        if starts or H_CARRIED:
+            dh = dh + carries[0]
+        kept = ()
+        if SAVED:
+            keep = saved.reshape(-1, s.batch, SAVED, hidden)[now - 1]
+            kept = tuple(keep[:, c] for c in range(SAVED))
+        d_states = (dh, *carries[1:])
+        deltas, d_old = step(*kept, *states[now - s.direction], *states[now], *d_states)
+        for gate in range(GATES):
+            x_slots[here][:, gate] = deltas[gate]
+        if APART:
+            for gate in range(GATES):
+                r_slots[here][:, gate] = deltas[gate if gate < GATES - APART else gate + APART]
+        for place, value in zip(carries if H_CARRIED else carries[1:], d_old):
+            place[...] = value
+
+
+def _panel_stride(hidden, itemsize):
+    """Elements between two gates' panels: whole vectors, as the compiled kernels have it."""
+    from fastrnn.simd.cpu import VECTOR_BYTES
+
+    lanes = VECTOR_BYTES // itemsize
+    return hidden * lanes * -(-hidden // lanes)
+
+
+def softmax_cross_entropy(logits, offset, targets, first, rows, columns, scale):
+    """See `fastrnn.kernels.loss.softmax_cross_entropy`."""
+    block = _matrix(logits, offset, columns, 1, rows, columns)
+    chosen = (np.arange(rows), targets[first : first + rows])
+    shifted = block - block.max(axis=1, keepdims=True) if rows else block
+    grown = np.exp(shifted)
+    mass = grown.sum(axis=1, keepdims=True)
+    total = float((np.log(mass[:, 0]) - shifted[chosen]).sum(dtype=np.float64))
+    block[...] = grown * (scale / mass)
+    block[chosen] -= scale
+    return total
+
+
+def sum_of_squares(a, size):
+    """See `fastrnn.kernels.update.sum_of_squares`."""
+    return float(np.square(a[:size], dtype=np.float64).sum())
+
+
+def update(params, grads, slots, size, h):
+    """See `fastrnn.kernels.update.update`."""
+    g = np.clip(grads[:size] * params.dtype.type(h.scale), -h.limit, h.limit)
+    state = slots.reshape(SLOTS, -1)[:, :size] if SLOTS else ()
+    params[:size], state_new = rule(h, g, params[:size], *state)
+    for place, value in zip(state, state_new):
+        place[...] = value

@@ -1,0 +1,86 @@
+"""The matrix product on register tiles, and the smaller passes beside it."""
+
+from __future__ import annotations
+
+from fastrnn.kernels.jit import kernel
+from fastrnn.kernels.panels import split
+from fastrnn.simd.cpu import VECTOR_BYTES
+from fastrnn.simd.tile import tile
+from fastrnn.simd.vector import load, store
+
+#: Steps of k that a panel stays in the first-level cache: 256 * 16 * 4 bytes = 16 KB.
+K_BLOCK = 256
+
+
+@kernel
+def product(
+    c, c_offset, c_stride, a, a_offset, a_row_stride, a_step, panels, panel_offset,
+    rows, k, columns, add, scratch, scratch_offset, tile_rows, width, address,
+):  # fmt: skip
+    """C (rows, columns)  =  or +=  A (rows, k) @ B (k, columns), B packed in panels of `width`.
+
+    `scratch` holds one tile of `tile_rows` by `width` vectors: one that is partly outside of C. `address`
+    is `fastrnn.kernels.jit.tile_address`.
+    """
+    lanes = VECTOR_BYTES // c.itemsize
+    panel_count, panel_base, panel_extra = split((columns + lanes - 1) // lanes, width)
+    tile_count, tile_base, tile_extra = split(rows, tile_rows)
+    for k_start in range(0, k, K_BLOCK):
+        k_size = min(K_BLOCK, k - k_start)
+        adds = add or k_start > 0
+        column = 0
+        for panel in range(panel_count):
+            vectors = panel_base + (panel < panel_extra)
+            wide = vectors * lanes
+            b = panel_offset + k * column + k_start * wide
+            row = 0
+            for i in range(tile_count):
+                high = tile_base + (i < tile_extra)
+                a_start = a_offset + row * a_row_stride + k_start * a_step
+                c_start = c_offset + row * c_stride + column
+                if column + wide <= columns:
+                    tile(address, c, c_start, c_stride, a, a_start, a_row_stride, a_step,
+                         panels, b, k_size, adds, high, vectors)  # fmt: skip
+                else:
+                    tile(address, scratch, scratch_offset, wide, a, a_start, a_row_stride, a_step,
+                         panels, b, k_size, False, high, vectors)  # fmt: skip
+                    _copy_part(c, c_start, c_stride, scratch, scratch_offset, wide,
+                               high, columns - column, adds)  # fmt: skip
+                row += high
+            column += wide
+    if k == 0 and not add:
+        for row in range(rows):
+            for column in range(columns):
+                c[c_offset + row * c_stride + column] = 0
+
+
+@kernel
+def _copy_part(c, c_offset, c_stride, part, part_offset, part_stride, rows, columns, add):
+    lanes = VECTOR_BYTES // c.itemsize
+    for row in range(rows):
+        for j in range(0, columns, lanes):
+            at = c_offset + row * c_stride + j
+            value = load(part, part_offset + row * part_stride + j, lanes)
+            if add:
+                value = value + load(c, at, columns - j)
+            store(c, at, columns - j, value)
+
+
+@kernel
+def fill_rows(c, c_offset, c_stride, row, rows, columns):
+    """Set every row of C to `row`, or to zero where `row` is empty."""
+    lanes = VECTOR_BYTES // c.itemsize
+    for i in range(rows):
+        for j in range(0, columns, lanes):
+            store(c, c_offset + i * c_stride + j, columns - j, load(row, j, min(columns, row.size) - j))
+
+
+@kernel
+def add_column_sums(sums, a, a_offset, a_stride, rows, columns):
+    """sums (columns,) += the sum of the rows of A."""
+    lanes = VECTOR_BYTES // a.itemsize
+    for j in range(0, columns, lanes):
+        total = load(sums, j, columns - j)
+        for i in range(rows):
+            total = total + load(a, a_offset + i * a_stride + j, columns - j)
+        store(sums, j, columns - j, total)

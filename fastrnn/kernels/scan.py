@@ -1,0 +1,192 @@
+"""The time loop of any cell, forward and backward.
+
+Each step multiplies by the recurrent weights tile by tile and runs the cell's equations on a tile
+while it is in the first-level cache. `step`, `GATES`, `STATES`, `SAVED`, `APART` and `H_CARRIED`
+stand for one cell; `fastrnn.kernels.jit.bind` gives them their values.
+
+Layout, with T times, N rows of the batch, H hidden units, G gates and D directions:
+
+``h`` (T + 1 or T + 2, N, D, H)
+    The output, time t in slot t + 1. A forward direction starts from slot 0, a reverse one from
+    slot T + 1. `column` is the first unit of the direction, ``stride = D * H``.
+``memory`` (S - 1, R, N, H)
+    The states other than h, with as many slots as `h`, or R = 2 used in turn if nothing is kept.
+``saved`` (T, N, number saved, H)
+    What the cell keeps for its backward equations, if anything is kept.
+``x_part`` (count, N, G, H)
+    The gates' input parts for the times of this call.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fastrnn.kernels.panels import split
+from fastrnn.simd.cpu import VECTOR_BYTES
+from fastrnn.simd.tile import tile
+from fastrnn.simd.vector import (
+    add_each,
+    input_deltas,
+    load,
+    load_each,
+    preactivations,
+    recurrent_deltas,
+    store,
+    store_each,
+)
+
+GATES = STATES = 1
+SAVED = APART = OTHERS = 0
+H_CARRIED = False
+step: Any = None
+
+
+class Scan(NamedTuple):
+    """Sizes of one scan, as the module's text names them."""
+
+    batch: int
+    hidden: int
+    stride: int
+    column: int
+    #: Slots of `memory`.
+    ring: int
+    #: 1 forward in time, -1 in reverse.
+    direction: int
+    #: Whether `saved` is written.
+    keep: int
+    #: Largest tile: rows of the batch and vectors of hidden units.
+    rows: int
+    width: int
+    #: Address of the compiled tiles.
+    tile: int
+
+
+def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
+                 panels, panel_offset, bias, first, count, s):  # fmt: skip
+    """Steps of the times first .. first + count - 1, in the scan's direction.
+
+    `panels` holds ``weight_hh`` transposed, a matrix (H, H) for each gate; `bias` (G * H) is what
+    is added to the recurrent part of gates that are apart, empty if nothing.
+    """
+    lanes = VECTOR_BYTES // h.itemsize
+    batch, hidden = s.batch, s.hidden
+    panel_count, panel_base, panel_extra = split((hidden + lanes - 1) // lanes, s.width)
+    tile_count, tile_base, tile_extra = split(batch, s.rows)
+    gate_panels = hidden * lanes * ((hidden + lanes - 1) // lanes)
+    for i in range(count):
+        turn = i if s.direction > 0 else count - 1 - i
+        now = first + turn + 1
+        before = now - s.direction
+        column = 0
+        for panel in range(panel_count):
+            vectors = panel_base + (panel < panel_extra)
+            wide = vectors * lanes
+            row = 0
+            for tile_index in range(tile_count):
+                rows = tile_base + (tile_index < tile_extra)
+                for gate in range(GATES):
+                    tile(s.tile, scratch, scratch_offset + gate * wide, GATES * wide,
+                         h, (before * batch + row) * s.stride + s.column, s.stride, 1,
+                         panels, panel_offset + gate * gate_panels + hidden * column,
+                         hidden, False, rows, vectors)  # fmt: skip
+                for n in range(row, row + rows):
+                    at_scratch = scratch_offset + (n - row) * GATES * wide
+                    at_x = x_offset + (turn * batch + n) * GATES * hidden
+                    at_h = (now * batch + n) * s.stride + s.column
+                    from_h = (before * batch + n) * s.stride + s.column
+                    ring_now, ring_before = now % s.ring, before % s.ring
+                    at_memory = (ring_now * batch + n) * hidden
+                    from_memory = (ring_before * batch + n) * hidden
+                    at_saved = ((now - 1) * batch + n) * SAVED * hidden
+                    slot = s.ring * batch * hidden
+                    for j in range(column, min(column + wide, hidden), lanes):
+                        left = hidden - j
+                        x = load_each(x_part, at_x + j, hidden, left, GATES)
+                        r = load_each(scratch, at_scratch + j - column, wide, lanes, GATES)
+                        if APART:
+                            r = add_each(r, load_each(bias, j, hidden, left if bias.size else 0, GATES))
+                        states = load_each(h, from_h + j, 0, left, 1)
+                        states = states + load_each(memory, from_memory + j, slot, left, OTHERS)
+                        states, kept = step(*(preactivations(x, r, APART) + states))
+                        store(h, at_h + j, left, states[0])
+                        store_each(memory, at_memory + j, slot, left, states[1:])
+                        if s.keep:
+                            store_each(saved, at_saved + j, hidden, left, kept)
+                row += rows
+            column += wide
+
+
+def scan_backward(x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
+                  d_output, h, memory, saved, panels, panel_offset, first, count, begins, s):  # fmt: skip
+    """Gradients of the pre-activations for the times first .. first + count - 1, last step first.
+
+    ``x_delta``, ``r_delta`` (count + 1, N, G, H)
+        Gradients of the gates' input and recurrent parts, one array where no gate is apart. A
+        forward direction has time t in slot t - first and finds the step after the last one in
+        slot `count`; a reverse one has t in slot t - first + 1 and finds it in slot 0.
+    ``carry`` (S, N, H)
+        Gradients of the states after the last step, if the scan `begins`; what has reached the
+        states other than through the recurrent weights, on return.
+    ``d_output`` (T, N, D, H), or empty where there is none.
+    `panels` holds ``weight_hh`` (G * H, H) as it is.
+    """
+    lanes = VECTOR_BYTES // h.itemsize
+    batch, hidden = s.batch, s.hidden
+    gates_hidden = GATES * hidden
+    panel_count, panel_base, panel_extra = split((hidden + lanes - 1) // lanes, s.width)
+    tile_count, tile_base, tile_extra = split(batch, s.rows)
+    slot, slot_carry = s.ring * batch * hidden, batch * hidden
+    for i in range(count):
+        turn = count - 1 - i if s.direction > 0 else i
+        now = first + turn + 1
+        before = now - s.direction
+        here = turn + (s.direction < 0)
+        starts = begins and i == 0
+        column = 0
+        for panel in range(panel_count):
+            vectors = panel_base + (panel < panel_extra)
+            wide = vectors * lanes
+            row = 0
+            for tile_index in range(tile_count):
+                rows = tile_base + (tile_index < tile_extra)
+                if not starts:
+                    after = (here + s.direction) * batch + row
+                    tile(s.tile, scratch, scratch_offset, wide,
+                         r_delta, r_delta_offset + after * gates_hidden, gates_hidden, 1,
+                         panels, panel_offset + gates_hidden * column,
+                         gates_hidden, False, rows, vectors)  # fmt: skip
+                for n in range(row, row + rows):
+                    at_scratch = scratch_offset + (n - row) * wide
+                    at_delta = (here * batch + n) * gates_hidden
+                    at_output = ((now - 1) * batch + n) * s.stride + s.column
+                    at_h = (now * batch + n) * s.stride + s.column
+                    from_h = (before * batch + n) * s.stride + s.column
+                    at_memory = (now * batch + n) * hidden
+                    from_memory = (before * batch + n) * hidden
+                    at_saved = ((now - 1) * batch + n) * SAVED * hidden
+                    at_carry = n * hidden
+                    for j in range(column, min(column + wide, hidden), lanes):
+                        left = hidden - j
+                        dh = load(d_output, at_output + j, left if d_output.size else 0)
+                        if not starts:
+                            dh = dh + load(scratch, at_scratch + j - column, lanes)
+                        if starts or H_CARRIED:
+                            dh = dh + load(carry, at_carry + j, left)
+                        d_others = load_each(
+                            carry, at_carry + slot_carry + j, slot_carry, left, OTHERS
+                        )
+                        kept = load_each(saved, at_saved + j, hidden, left, SAVED)
+                        old = load_each(h, from_h + j, 0, left, 1)
+                        old = old + load_each(memory, from_memory + j, slot, left, OTHERS)
+                        new = load_each(h, at_h + j, 0, left, 1)
+                        new = new + load_each(memory, at_memory + j, slot, left, OTHERS)
+                        deltas, d_old = step(*(kept + old + new + (dh,) + d_others))
+                        store_each(x_delta, x_delta_offset + at_delta + j, hidden, left, input_deltas(deltas, APART))
+                        if APART:
+                            store_each(
+                                r_delta, r_delta_offset + at_delta + j, hidden, left, recurrent_deltas(deltas, APART)
+                            )
+                        skipped = at_carry + (0 if H_CARRIED else slot_carry)
+                        store_each(carry, skipped + j, slot_carry, left, d_old)
+                row += rows
+            column += wide

@@ -1,0 +1,46 @@
+"""Integer tokens: rows of the input weights gathered, their gradients added where they came from.
+
+A token stands for a row of the one-hot matrix that nobody builds: its product with the weights is
+a column of ``weight_ih``.
+"""
+
+from __future__ import annotations
+
+from fastrnn.kernels.jit import kernel
+from fastrnn.simd.cpu import VECTOR_BYTES
+from fastrnn.simd.vector import load, store
+
+
+@kernel
+def gather(c, c_offset, weights, gate_stride, token_stride, bias, tokens, first, rows, columns):
+    """Row i of C (rows, columns)  =  bias + the weights of token ``tokens[first + i]``."""
+    lanes = VECTOR_BYTES // c.itemsize
+    for i in range(rows):
+        source = tokens[first + i] * token_stride
+        target = c_offset + i * columns
+        if gate_stride == 1:
+            for j in range(0, columns, lanes):
+                left = columns - j
+                value = load(weights, source + j, left) + load(bias, j, min(columns, bias.size) - j)
+                store(c, target + j, left, value)
+        else:
+            for j in range(columns):
+                value = weights[source + j * gate_stride]
+                c[target + j] = value + bias[j] if bias.size else value
+
+
+@kernel
+def scatter_add(weights, gate_stride, token_stride, d, d_offset, tokens, first, rows, columns):
+    """Add row i of D (rows, columns) to the weights of token ``tokens[first + i]``."""
+    lanes = VECTOR_BYTES // d.itemsize
+    for i in range(rows):
+        target = tokens[first + i] * token_stride
+        source = d_offset + i * columns
+        if gate_stride == 1:
+            for j in range(0, columns, lanes):
+                left = columns - j
+                value = load(weights, target + j, left) + load(d, source + j, left)
+                store(weights, target + j, left, value)
+        else:
+            for j in range(columns):
+                weights[target + j * gate_stride] += d[source + j]

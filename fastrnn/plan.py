@@ -1,0 +1,175 @@
+"""Plans: for given sizes, which tile, how many times in a block, and where the workspace's parts lie.
+
+Importing this module does not import numba; making a plan does.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fastrnn.cells import Cell
+    from fastrnn.kernels.layer import Layer
+
+#: Rows of the large products of one block of time: their panels and results stay in the
+#: second-level cache, and the weight gradients are read and written once in so many rows.
+BLOCK_ROWS = 256
+
+#: Bytes to which the workspace and its parts are aligned: a cache line, the widest vector.
+ALIGNMENT = 64
+
+
+def tile_shape(rows: int) -> tuple[int, int]:
+    """Rows and vectors of the register tile for a product of `rows` rows."""
+    from fastrnn.simd.cpu import ACCUMULATORS
+    from fastrnn.simd.tile import ROWS_MAX, VECTORS_MAX
+
+    if rows < 5:
+        high = max(1, rows)
+        return high, min(VECTORS_MAX, ACCUMULATORS // high)
+    return ROWS_MAX, ACCUMULATORS // ROWS_MAX
+
+
+class Regions:
+    """Lays the parts of a workspace one behind the other, each on a cache line."""
+
+    def __init__(self, itemsize: int) -> None:
+        self._step = ALIGNMENT // itemsize
+        self.size = 0
+
+    def add(self, elements: int) -> int:
+        """Offset of a new part of so many elements."""
+        start = self.size
+        self.size += -(-elements // self._step) * self._step
+        return start
+
+
+class LayerPlan(NamedTuple):
+    """A layer's sizes as its kernels take them, and what it needs."""
+
+    layer: Layer
+    #: Elements of the workspace.
+    work: int
+
+
+@functools.lru_cache(maxsize=4096)
+def plan_layer(
+    cell: Cell,
+    dtype: np.dtype[Any],
+    time: int,
+    batch: int,
+    inputs: int,
+    hidden: int,
+    *,
+    directions: int = 1,
+    direction: int = 0,
+    x_stride: int | None = None,
+    tokens: bool = False,
+    token_rows: bool = False,
+    keep: bool = False,
+) -> LayerPlan:
+    """Plan one layer and direction.
+
+    Parameters
+    ----------
+    direction : int
+        0 forward in time, 1 in reverse.
+    x_stride : int, optional
+        Elements between rows of the input, `inputs` if not given.
+    tokens : bool
+        Whether the input is integers in [0, inputs).
+    token_rows : bool
+        Whether ``weight_ih`` of tokens lies in memory token by token, as an embedding does.
+    keep : bool
+        Whether all states are kept, for BPTT.
+    """
+    from fastrnn.kernels.jit import tile_address
+    from fastrnn.kernels.layer import Layer
+    from fastrnn.kernels.scan import Scan
+    from fastrnn.simd.cpu import lanes
+
+    width = lanes(dtype)
+
+    def padded(columns: int) -> int:
+        return -(-columns // width) * width
+
+    gates = len(cell.gates)
+    gates_hidden = gates * hidden
+    block = max(1, min(time, -(-BLOCK_ROWS // max(1, batch))))
+    rows, vectors = tile_shape(batch)
+    tile_rows, tile_width = tile_shape(BLOCK_ROWS)
+    regions = Regions(dtype.itemsize)
+    delta = regions.add((block + 1) * batch * gates_hidden)
+    layer = Layer(
+        scan=Scan(
+            batch=batch,
+            hidden=hidden,
+            stride=directions * hidden,
+            column=direction * hidden,
+            ring=time + directions if keep else 2,
+            direction=1 - 2 * direction,
+            keep=int(keep and bool(cell.saved)),
+            rows=rows,
+            width=vectors,
+            tile=tile_address(dtype),
+        ),
+        time=time,
+        inputs=inputs,
+        x_stride=inputs if x_stride is None else x_stride,
+        tokens=int(tokens),
+        gate_stride=1 if token_rows else inputs,
+        token_stride=gates_hidden if token_rows else 1,
+        block=block,
+        tile_rows=tile_rows,
+        width=tile_width,
+        recurrent_panels=regions.add(gates_hidden * padded(hidden)),
+        gate_panels=hidden * padded(hidden),
+        input_panels=0
+        if tokens
+        else regions.add(max(inputs * padded(gates_hidden), gates_hidden * padded(inputs))),
+        bias=regions.add(gates_hidden),
+        recurrent_bias=regions.add(gates_hidden),
+        x_part=delta,
+        r_delta=regions.add((block + 1) * batch * gates_hidden) if cell.apart else delta,
+        row_panels=regions.add(block * batch * max(padded(hidden), 0 if tokens else padded(inputs))),
+        scratch=regions.add(
+            max(rows * vectors * gates, tile_rows * tile_width, rows * vectors) * width
+        ),
+    )
+    return LayerPlan(layer, regions.size)
+
+
+def aligned_empty(elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """A new array that begins on a cache line."""
+    raw = np.empty(elements * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + elements * dtype.itemsize].view(dtype)
+
+
+class WorkspacePool:
+    """Workspaces that calls borrow: one at a time for each thread that is inside a call."""
+
+    def __init__(self) -> None:
+        self._free: list[np.ndarray[Any, Any]] = []
+
+    @contextmanager
+    def borrow(self, elements: int, dtype: np.dtype[Any]) -> Iterator[np.ndarray[Any, Any]]:
+        """A workspace of at least so many elements, returned to the pool afterwards."""
+        try:
+            work = self._free.pop()
+        except IndexError:
+            work = aligned_empty(elements, dtype)
+        if work.size < elements:
+            work = aligned_empty(elements, dtype)
+        try:
+            yield work
+        finally:
+            self._free.append(work)
+
+    def __reduce__(self) -> Any:
+        return WorkspacePool, ()

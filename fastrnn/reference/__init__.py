@@ -1,0 +1,47 @@
+"""The naive implementation: plain NumPy, one equation a line, one step of Python per time step.
+
+It is the oracle of the tests and the baseline of the benchmarks, and therefore shares no code with
+the rest of fastrnn. Symbols: T time, N batch, I input, H hidden, L layers, D directions, V
+vocabulary; ``d_a`` is the gradient of the loss with respect to ``a``. Results have the dtype of
+the arrays that came in.
+"""
+
+from fastrnn.reference.char_model import language_model_step, lossFun
+from fastrnn.reference.loss import softmax, softmax_cross_entropy
+from fastrnn.reference.optim import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Momentum,
+    Nesterov,
+    RMSprop,
+    clip_by_norm,
+    clip_by_value,
+)
+from fastrnn.reference.rnn import (
+    rnn_backward,
+    rnn_forward,
+    rnn_layer_backward,
+    rnn_layer_forward,
+)
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Momentum",
+    "Nesterov",
+    "RMSprop",
+    "clip_by_norm",
+    "clip_by_value",
+    "language_model_step",
+    "lossFun",
+    "rnn_backward",
+    "rnn_forward",
+    "rnn_layer_backward",
+    "rnn_layer_forward",
+    "softmax",
+    "softmax_cross_entropy",
+]

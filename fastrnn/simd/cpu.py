@@ -1,0 +1,42 @@
+"""What the CPU that Numba compiles for can do."""
+
+from __future__ import annotations
+
+import functools
+
+import llvmlite.binding as llvm
+import numpy as np
+from numba.core import config
+
+
+@functools.cache
+def features() -> frozenset[str]:
+    """Names of the CPU features that LLVM may use, as Numba chooses them.
+
+    ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` are honoured, so that an AVX-512 machine can
+    compile and test the AVX2 kernels.
+    """
+    if config.CPU_FEATURES is not None:
+        chosen = config.CPU_FEATURES.split(",")
+    elif config.CPU_NAME not in (None, "host"):
+        return frozenset()
+    else:
+        chosen = llvm.get_host_cpu_features().flatten().split(",")
+    return frozenset(name[1:] for name in chosen if name.startswith("+"))
+
+
+def name() -> str:
+    """LLVM's name of the CPU that the kernels are compiled for."""
+    return str(config.CPU_NAME or llvm.get_host_cpu_name())
+
+
+#: Bytes of one logical vector. LLVM splits it where registers are narrower (NEON).
+VECTOR_BYTES = 32
+
+#: Accumulators of the largest register tile: 12 and 2 + 1 operands fill AVX2's 16 registers.
+ACCUMULATORS = 12
+
+
+def lanes(dtype: np.typing.DTypeLike) -> int:
+    """Numbers of `dtype` in one vector."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize

@@ -1,0 +1,164 @@
+"""exp, tanh and sigmoid on vectors.
+
+All three reduce ``x = n ln 2 + r`` with ``|r| <= ln(2) / 2`` (Cody and Waite, *Software Manual for
+the Elementary Functions*, 1980) and share one polynomial for ``e^r - 1 = r + r^2 Q(r)``, whose
+coefficients ``bench/fit_math.py`` derives and prints. NaN stays NaN: limits are applied
+with comparisons that NaN fails, never with LLVM's minnum and maxnum.
+``bench/math_error.py`` proves the errors: at most 2 ulp in float32 over all floats, and at most
+4 ulp in float64 on its samples.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from numba.core import types
+from numba.extending import overload, register_jitable
+
+from fastrnn.simd import functions
+from fastrnn.simd.vector import (
+    Vector,
+    copysign,
+    fma,
+    polynomial,
+    power_of_two,
+    round_even,
+    square_root,
+)
+
+
+class Constants(NamedTuple):
+    """Numbers of one precision."""
+
+    #: Coefficients of Q, the highest power first.
+    q: tuple[float, ...]
+    #: ln 2 in two parts: n times the first is exact for every n that occurs.
+    ln2_high: float
+    ln2_low: float
+    #: Beyond these exp is 0 and infinite.
+    exp_min: float
+    exp_max: float
+    #: From here on tanh rounds to 1.
+    tanh_max: float
+
+
+LOG2_E = 1.4426950408889634
+
+FLOAT32 = Constants(
+    q=(0.001388251025, 0.00836658033, 0.04166720178, 0.1666654318, 0.4999999814),
+    ln2_high=0.693145751953125,
+    ln2_low=1.4286068203094172e-06,
+    exp_min=-104.0,
+    exp_max=89.0,
+    tanh_max=9.011,
+)
+FLOAT64 = Constants(
+    q=(
+        2.50537769981003928e-8,
+        2.76261614109181621e-7,
+        2.75574078630658347e-6,
+        0.0000248015049789177942,
+        0.000198412697183444652,
+        0.00138888889317949603,
+        0.00833333333338995753,
+        0.0416666666665761088,
+        0.166666666666665886,
+        0.500000000000000523,
+    ),
+    ln2_high=0.6931471803691238,
+    ln2_low=1.9082149292705877e-10,
+    exp_min=-746.0,
+    exp_max=710.0,
+    tanh_max=19.07,
+)
+
+
+def _constants(x: Any) -> Constants:
+    return FLOAT32 if x.dtype == types.float32 else FLOAT64
+
+
+@register_jitable
+def divide_by_difference(a, b, c):
+    """a / (b - c) for b >= |c|, within 0.5 ulp and a little.
+
+    The divisor's rounding error and the quotient's remainder are put back: 1.6 ulp in tanh, not 2.5.
+    """
+    d = b - c
+    error = (b - d) - c
+    reciprocal = 1 / d
+    y = a * reciprocal
+    remainder = fma(-y, error, fma(-y, d, a))
+    return fma(remainder, reciprocal, y)
+
+
+def _reduction(c: Constants) -> tuple[Any, Any]:
+    """The functions (x, n) -> r = x - n ln 2 and r -> Q(r)."""
+    ln2_high, ln2_low = c.ln2_high, c.ln2_low
+
+    @register_jitable
+    def rest(x, n):
+        return fma(n, -ln2_low, fma(n, -ln2_high, x))
+
+    return rest, polynomial(c.q)
+
+
+@overload(functions.exp)
+def _exp(x):
+    if not isinstance(x, Vector):
+        return None
+    c = _constants(x)
+    smallest, largest = c.exp_min, c.exp_max
+    rest, q = _reduction(c)
+
+    def exp(x):
+        x = functions.where(x < smallest, smallest, x)
+        x = functions.where(x > largest, largest, x)
+        n = round_even(x * LOG2_E)
+        r = rest(x, n)
+        # 1 + r, its rounding error, and the rest of the series: 0.6 ulp, not 1.0.
+        head = 1 + r
+        grown = head + fma(r * r, q(r), r - (head - 1))
+        # In two steps, so that the exponents of subnormals and of infinity are in range.
+        half = round_even(n * 0.5)
+        return grown * power_of_two(half) * power_of_two(n - half)
+
+    return exp
+
+
+@overload(functions.tanh)
+def _tanh(x):
+    if not isinstance(x, Vector):
+        return None
+    c = _constants(x)
+    largest = c.tanh_max
+    rest, q = _reduction(c)
+
+    def tanh(x):
+        # tanh |x| = m / (2 - m) with m = 1 - exp(-2 |x|)
+        twice = -2 * functions.where(abs(x) > largest, largest, abs(x))
+        n = round_even(twice * LOG2_E)
+        scale = power_of_two(n)
+        r = rest(twice, n)
+        m = fma(-scale, fma(r * r, q(r), r), 1 - scale)
+        return copysign(divide_by_difference(m, 2, m), x)
+
+    return tanh
+
+
+@overload(functions.sigmoid)
+def _sigmoid(x):
+    if not isinstance(x, Vector):
+        return None
+
+    def sigmoid(x):
+        decayed = functions.exp(-abs(x))
+        return divide_by_difference(functions.where(x >= 0, 1, decayed), 1, -decayed)
+
+    return sigmoid
+
+
+@overload(functions.sqrt)
+def _sqrt(x):
+    if isinstance(x, Vector):
+        return lambda x: square_root(x)
+    return None

@@ -1,0 +1,248 @@
+"""The register tile: a small matrix product whose accumulators never leave the registers.
+
+C (rows, vectors * lanes)  =  or +=  A (rows, K) @ panel (K, vectors * lanes)
+
+`A` is read one number at a time and broadcast, at any two strides, so that a matrix and its
+transpose cost the same. The panel is contiguous. One LLVM function is emitted for each number of
+rows and vectors whose accumulators fit in the registers, and a switch chooses among them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from fastrnn.simd import cpu
+from fastrnn.simd.vector import INT, Vector, llvm_intrinsic, load_at, pointer, splat, store_at
+
+#: Steps of k in one turn of the loop.
+UNROLL = 4
+#: Independent sums that hide the latency of FMA (4 cycles, 2 a cycle).
+CHAINS = 8
+#: Widest panel, in vectors.
+VECTORS_MAX = 8
+#: Tallest tile, in rows.
+ROWS_MAX = 6
+
+
+def shapes() -> list[tuple[int, int]]:
+    """Every (rows, vectors) for which a tile is compiled."""
+    return [
+        (rows, vectors)
+        for rows in range(1, ROWS_MAX + 1)
+        for vectors in range(1, VECTORS_MAX + 1)
+        if rows * vectors <= cpu.ACCUMULATORS
+    ]
+
+
+class _Tile:
+    """Writes the LLVM function of one tile shape."""
+
+    def __init__(self, module: ir.Module, vector: Vector, rows: int, vectors: int) -> None:
+        self.vector, self.rows, self.vectors = vector, rows, vectors
+        self.sums = rows * vectors
+        self.chains = 1
+        while self.chains < UNROLL and self.sums * self.chains < CHAINS:
+            self.chains *= 2
+        element = vector.llvm().element.as_pointer()
+        signature = ir.FunctionType(
+            ir.VoidType(), [element, INT, element, INT, INT, element, INT, ir.IntType(1)]
+        )
+        self.function = ir.Function(module, signature, name=self.name(vector, rows, vectors))
+        self.function.linkage = "internal"
+        self.function.attributes.add("noinline")
+        self.c, self.ldc, self.a, self.lda, self.a_step, self.panel, self.k, self.add = (
+            self.function.args
+        )
+        for argument in (self.c, self.a, self.panel):
+            argument.add_attribute("noalias")
+        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self._write()
+
+    @staticmethod
+    def name(vector: Vector, rows: int, vectors: int) -> str:
+        return f"fastrnn.tile.{vector.dtype}.{rows}x{vectors}"
+
+    def _write(self) -> None:
+        builder = self.builder
+        self.row = [builder.gep(self.a, [builder.mul(self.lda, INT(r))]) for r in range(self.rows)]
+        zero = ir.Constant(self.vector.llvm(), [0.0] * self.vector.lanes)
+        start: list[ir.Value] = [INT(0), INT(0), *[zero] * (self.sums * self.chains)]
+        unrolled_end = builder.and_(self.k, INT(-UNROLL))
+        start = self._loop(start, unrolled_end, UNROLL)
+        _, _, *sums = self._loop(start, self.k, 1)
+        for chain in range(1, self.chains):
+            part = sums[chain * self.sums : (chain + 1) * self.sums]
+            sums[: self.sums] = [builder.fadd(x, y) for x, y in zip(sums, part)]
+        with builder.if_else(self.add) as (then, otherwise):
+            with then:
+                self._store(sums, add=True)
+            with otherwise:
+                self._store(sums, add=False)
+        builder.ret_void()
+
+    def _loop(self, start: list[ir.Value], end: ir.Value, steps: int) -> list[ir.Value]:
+        """Emit ``while k < end``; the carried values are k, A's offset, and the accumulators."""
+        builder = self.builder
+        before = builder.block
+        head, body, after = (
+            self.function.append_basic_block(name) for name in ("head", "body", "after")
+        )
+        builder.branch(head)
+        builder.position_at_end(head)
+        carried = [builder.phi(value.type) for value in start]
+        for phi, value in zip(carried, start):
+            phi.add_incoming(value, before)
+        k, a_offset, *sums = carried
+        builder.cbranch(builder.icmp_signed("<", k, end), body, after)
+        builder.position_at_end(body)
+        width = self.vectors * self.vector.lanes
+        panel_row = builder.gep(self.panel, [builder.mul(k, INT(width))])
+        for step in range(steps):
+            chain = step % self.chains
+            part = slice(chain * self.sums, (chain + 1) * self.sums)
+            address = builder.gep(panel_row, [INT(step * width)])
+            sums[part] = self._step(a_offset, address, sums[part])
+            a_offset = builder.add(a_offset, self.a_step)
+        for phi, value in zip(carried, [builder.add(k, INT(steps)), a_offset, *sums]):
+            phi.add_incoming(value, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return carried
+
+    def _step(self, a_offset: ir.Value, panel: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+        """One k: hold the shorter side of the tile in registers, stream the longer one.
+
+        The other order needs one register more than AVX2 has and spills: 40 GF/s, not 82.
+        """
+        sums = list(sums)
+
+        def row(r: int) -> ir.Value:
+            number = self.builder.load(self.builder.gep(self.row[r], [a_offset]))
+            return splat(self.builder, number, self.vector.lanes)
+
+        def column(v: int) -> ir.Value:
+            address = self.builder.gep(panel, [INT(v * self.vector.lanes)])
+            return load_at(self.builder, self.vector, address)
+
+        def multiply(r: int, v: int, x: ir.Value, y: ir.Value) -> None:
+            sums[r * self.vectors + v] = llvm_intrinsic(
+                self.builder, "fma", [x, y, sums[r * self.vectors + v]]
+            )
+
+        if self.vectors <= self.rows:
+            held = [column(v) for v in range(self.vectors)]
+            for r in range(self.rows):
+                streamed = row(r)
+                for v in range(self.vectors):
+                    multiply(r, v, streamed, held[v])
+        else:
+            held = [row(r) for r in range(self.rows)]
+            for v in range(self.vectors):
+                streamed = column(v)
+                for r in range(self.rows):
+                    multiply(r, v, held[r], streamed)
+        return sums
+
+    def _store(self, sums: list[ir.Value], *, add: bool) -> None:
+        builder, vector = self.builder, self.vector
+        for r in range(self.rows):
+            c_row = builder.gep(self.c, [builder.mul(self.ldc, INT(r))])
+            for v in range(self.vectors):
+                address = builder.gep(c_row, [INT(v * vector.lanes)])
+                value = sums[r * self.vectors + v]
+                if add:
+                    value = builder.fadd(load_at(builder, vector, address), value)
+                store_at(builder, vector, address, value)
+
+
+@intrinsic
+def tile_family(
+    typing_context: Any,
+    c: Any,
+    c_stride: Any,
+    a: Any,
+    a_row_stride: Any,
+    a_step: Any,
+    panel: Any,
+    k: Any,
+    add: Any,
+    rows: Any,
+    vectors: Any,
+) -> Any:
+    """All tiles of one precision, on pointers; see `tile`."""
+    size = types.intp
+    vector = Vector(c.dtype)
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        adds = builder.icmp_signed("!=", args[7], INT(0))
+        operands = [*args[:7], adds]
+        shape = builder.add(builder.mul(args[8], INT(VECTORS_MAX + 1)), args[9])
+        done = builder.append_basic_block("tile.done")
+        switch = builder.switch(shape, done)
+        for r, v in shapes():
+            case = builder.append_basic_block(f"tile.{r}x{v}")
+            switch.add_case(INT(r * (VECTORS_MAX + 1) + v), case)
+            builder.position_at_end(case)
+            builder.call(_Tile(builder.module, vector, r, v).function, operands)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(c, size, a, size, size, panel, size, size, size, size), generate
+
+
+def run_tile(c, c_stride, a, a_row_stride, a_step, panel, k, add, rows, vectors):
+    """`tile_family` as a C function, whose address the kernels get: compiled once, not in each."""
+    tile_family(c, c_stride, a, a_row_stride, a_step, panel, k, add, rows, vectors)
+
+
+def run_tile_signature(dtype: Any) -> Any:
+    """Numba's signature of `run_tile`."""
+    number = types.CPointer(dtype)
+    size = types.intp
+    return types.void(number, size, number, size, size, number, size, size, size, size)
+
+
+@intrinsic
+def tile(
+    typing_context: Any,
+    address: Any,
+    c: Any,
+    c_offset: Any,
+    c_stride: Any,
+    a: Any,
+    a_offset: Any,
+    a_row_stride: Any,
+    a_step: Any,
+    panels: Any,
+    panel_offset: Any,
+    k: Any,
+    add: Any,
+    rows: Any,
+    vectors: Any,
+) -> Any:
+    """C = A @ panel, or C += A @ panel where `add`; see the module's text.
+
+    `address` is that of `run_tile`. Offsets and strides count elements; `rows` and `vectors` must
+    be one of `shapes`.
+    """
+    size = types.intp
+    arguments = (
+        size, c, size, size, a, size, size, size, panels, size, size, types.boolean, size, size
+    )  # fmt: skip
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        c_at, a_at, panel_at = (
+            pointer(context, builder, args[i], sig.args[i], args[i + 1]) for i in (1, 4, 8)
+        )
+        adds = context.cast(builder, args[11], types.boolean, size)
+        operands = [c_at, args[3], a_at, args[6], args[7], panel_at, args[10], adds, *args[12:]]
+        kind = ir.FunctionType(ir.VoidType(), [x.type for x in operands])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), operands)
+        return context.get_dummy_value()
+
+    return types.void(*arguments), generate

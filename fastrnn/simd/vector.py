@@ -1,0 +1,534 @@
+"""An opaque vector of registers for Numba: its type, arithmetic, comparisons, loads and stores.
+
+A value of type `Vector` holds `cpu.lanes(dtype)` numbers. ``+ - * /``, unary ``-``, comparisons
+and `where` work on it as they do on a NumPy array of that length, so one plain function of
+equations compiles to registers and also runs on arrays.
+
+Loads and stores take an array, whatever its dimensions, and an element offset from its first
+element. They do not check bounds, and they do not wrap negative offsets: Numba's wraparound costs
+40 % of a k-loop.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, overload, register_model
+
+from fastrnn.simd import cpu, functions
+
+INT = ir.IntType(64)
+#: Lets LLVM fuse a product and a sum. NaN, infinities and signed zeros keep their meaning.
+FLAGS = ("contract",)
+
+
+class Vector(types.Type):
+    """`lanes` numbers of type `dtype` in registers."""
+
+    def __init__(self, dtype: types.Float) -> None:
+        self.dtype = dtype
+        self.lanes = cpu.VECTOR_BYTES * 8 // dtype.bitwidth
+        super().__init__(name=f"Vector({dtype} x {self.lanes})")
+
+    def llvm(self) -> ir.VectorType:
+        return ir.VectorType(scalar_llvm(self.dtype), self.lanes)
+
+
+class Mask(types.Type):
+    """One truth value for each lane of a vector."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        super().__init__(name=f"Mask({lanes})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: Vector) -> None:
+        super().__init__(manager, fe_type, fe_type.llvm())
+
+
+@register_model(Mask)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: Mask) -> None:
+        super().__init__(manager, fe_type, ir.VectorType(ir.IntType(1), fe_type.lanes))
+
+
+def scalar_llvm(dtype: types.Float) -> ir.Type:
+    """LLVM's type of one number."""
+    return ir.FloatType() if dtype == types.float32 else ir.DoubleType()
+
+
+def llvm_intrinsic(builder: ir.IRBuilder, name: str, operands: list[ir.Value]) -> ir.Value:
+    """Call ``llvm.<name>`` on vectors of one type (``builder.fma`` fails on vectors)."""
+    vector = operands[0].type
+    suffix = f"v{vector.count}f{32 if isinstance(vector.element, ir.FloatType) else 64}"
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(vector, [x.type for x in operands]),
+        f"llvm.{name}.{suffix}",
+    )
+    return builder.call(function, operands)
+
+
+def splat(builder: ir.IRBuilder, scalar: ir.Value, lanes: int) -> ir.Value:
+    """A vector of `lanes` copies of `scalar`."""
+    undefined = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+    return builder.shuffle_vector(first, undefined, zeros)
+
+
+def _as_vector(
+    context: Any, builder: ir.IRBuilder, value: ir.Value, kind: Any, to: Vector
+) -> ir.Value:
+    if isinstance(kind, Vector):
+        return value
+    return splat(builder, context.cast(builder, value, kind, to.dtype), to.lanes)
+
+
+def _vector_of(args: tuple[Any, ...]) -> Vector | None:
+    """The one vector type among `args`, if all others are it too or plain numbers."""
+    vectors = {a for a in args if isinstance(a, Vector)}
+    if len(vectors) != 1:
+        return None
+    if any(not isinstance(a, Vector | types.Number) for a in args):
+        return None
+    return vectors.pop()
+
+
+def _define_operator(
+    function: Any,
+    emit: Callable[[ir.IRBuilder, list[ir.Value]], ir.Value],
+    arity: int = 2,
+    compares: bool = False,
+) -> None:
+    """Give Python's operator `function` its meaning on vectors, numbers being broadcast."""
+
+    class Operator(AbstractTemplate):
+        def generic(self, args: tuple[Any, ...], kws: Any) -> Any:
+            vector = _vector_of(args)
+            if kws or vector is None or len(args) != arity:
+                return None
+            return signature(Mask(vector.lanes) if compares else vector, *args)
+
+    def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        vector = _vector_of(sig.args)
+        assert vector is not None
+        return emit(
+            builder,
+            [_as_vector(context, builder, a, k, vector) for a, k in zip(args, sig.args)],
+        )
+
+    infer_global(function)(Operator)
+    kinds = ([Vector], [Vector, types.Number], [types.Number, Vector])
+    for kind in [[Vector]] if arity == 1 else [[Vector, Vector], *kinds[1:]]:
+        lower_builtin(function, *kind)(lower)
+
+
+_define_operator(operator.add, lambda b, x: b.fadd(*x, flags=FLAGS))
+_define_operator(operator.sub, lambda b, x: b.fsub(*x, flags=FLAGS))
+_define_operator(operator.mul, lambda b, x: b.fmul(*x, flags=FLAGS))
+_define_operator(operator.truediv, lambda b, x: b.fdiv(*x, flags=FLAGS))
+_define_operator(operator.neg, lambda b, x: b.fneg(*x), arity=1)
+_define_operator(abs, lambda b, x: llvm_intrinsic(b, "fabs", x), arity=1)
+for _compare, _symbol in (
+    (operator.lt, "<"),
+    (operator.le, "<="),
+    (operator.gt, ">"),
+    (operator.ge, ">="),
+):
+    _define_operator(
+        _compare, lambda b, x, symbol=_symbol: b.fcmp_ordered(symbol, *x), compares=True
+    )
+
+
+@intrinsic
+def _select(typing_context: Any, mask: Any, chosen: Any, otherwise: Any) -> Any:
+    vector = _vector_of((chosen, otherwise))
+    if not isinstance(mask, Mask) or vector is None:
+        return None
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        values = [_as_vector(context, builder, a, k, vector) for a, k in zip(args[1:], sig.args[1:])]
+        return builder.select(args[0], *values)
+
+    return vector(mask, chosen, otherwise), generate
+
+
+@overload(functions.where)
+def _where(condition, chosen, otherwise):
+    if isinstance(condition, Mask):
+        return lambda condition, chosen, otherwise: _select(condition, chosen, otherwise)
+    return None
+
+
+def _elementwise(name: str, arity: int) -> Any:
+    """The LLVM intrinsic `name` as a function of `arity` vectors, numbers being broadcast."""
+
+    def build(args: tuple[Any, ...]) -> Any:
+        vector = _vector_of(args)
+        if vector is None:
+            return None
+
+        def generate(context: Any, builder: ir.IRBuilder, sig: Any, values: Any) -> ir.Value:
+            operands = [
+                _as_vector(context, builder, a, k, vector) for a, k in zip(values, sig.args)
+            ]
+            return llvm_intrinsic(builder, name, operands)
+
+        return vector(*args), generate
+
+    if arity == 1:
+        return intrinsic(lambda typing_context, x: build((x,)))
+    if arity == 2:
+        return intrinsic(lambda typing_context, x, y: build((x, y)))
+    return intrinsic(lambda typing_context, x, y, z: build((x, y, z)))
+
+
+fma = _elementwise("fma", 3)
+round_even = _elementwise("roundeven", 1)
+copysign = _elementwise("copysign", 2)
+square_root = _elementwise("sqrt", 1)
+
+
+def polynomial(coefficients: tuple[float, ...]) -> Any:
+    """The polynomial with these coefficients, the highest power first, by Horner's rule."""
+
+    @intrinsic
+    def evaluate(typing_context: Any, x: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+            constants = [ir.Constant(x.llvm(), [c] * x.lanes) for c in coefficients]
+            total = constants[0]
+            for constant in constants[1:]:
+                total = llvm_intrinsic(builder, "fma", [total, args[0], constant])
+            return total
+
+        return x(x), generate
+
+    return evaluate
+
+
+@intrinsic
+def power_of_two(typing_context: Any, n: Any) -> Any:
+    """2**n for a vector of integral floats within the range of normal exponents."""
+    if not isinstance(n, Vector):
+        return None
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        bits = n.dtype.bitwidth
+        mantissa, bias = (23, 127) if bits == 32 else (52, 1023)
+        whole = ir.VectorType(ir.IntType(bits), n.lanes)
+
+        def constant(value: int) -> ir.Constant:
+            return ir.Constant(whole, [value] * n.lanes)
+
+        # Adding 1.5 * 2**mantissa leaves n in the low bits: AVX2 cannot convert 64-bit integers.
+        shifter = 1.5 * 2.0**mantissa
+        moved = builder.fadd(args[0], ir.Constant(n.llvm(), [shifter] * n.lanes))
+        exponent = builder.add(builder.bitcast(moved, whole), constant(bias))
+        return builder.bitcast(builder.shl(exponent, constant(mantissa)), n.llvm())
+
+    return n(n), generate
+
+
+def pointer(
+    context: Any, builder: ir.IRBuilder, array: ir.Value, kind: types.Array, offset: ir.Value
+) -> ir.Value:
+    """Address of the element `offset` elements after the first of `array`."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.gep(data, [offset])
+
+
+def _lane_mask(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
+    index = ir.Constant(ir.VectorType(INT, lanes), list(range(lanes)))
+    return builder.icmp_signed("<", index, splat(builder, count, lanes))
+
+
+def _masked(
+    builder: ir.IRBuilder, verb: str, vector: Vector, address: ir.Value
+) -> tuple[ir.Function, ir.Value]:
+    kind = vector.llvm()
+    pointer_kind = kind.as_pointer()
+    mask = ir.VectorType(ir.IntType(1), vector.lanes)
+    suffix = f"v{vector.lanes}f{vector.dtype.bitwidth}.p0"
+    if verb == "load":
+        shape = ir.FunctionType(kind, [pointer_kind, ir.IntType(32), mask, kind])
+    else:
+        shape = ir.FunctionType(ir.VoidType(), [kind, pointer_kind, ir.IntType(32), mask])
+    function = cgutils.get_or_insert_function(
+        builder.module, shape, f"llvm.masked.{verb}.{suffix}"
+    )
+    return function, builder.bitcast(address, pointer_kind)
+
+
+def load_at(builder: ir.IRBuilder, vector: Vector, address: ir.Value) -> ir.Value:
+    """Load a whole vector from an address aligned as one number is."""
+    loaded = builder.load(builder.bitcast(address, vector.llvm().as_pointer()))
+    loaded.align = vector.dtype.bitwidth // 8
+    return loaded
+
+
+def store_at(builder: ir.IRBuilder, vector: Vector, address: ir.Value, value: ir.Value) -> None:
+    """Store a whole vector to an address aligned as one number is."""
+    stored = builder.store(value, builder.bitcast(address, vector.llvm().as_pointer()))
+    stored.align = vector.dtype.bitwidth // 8
+
+
+def _load_some(
+    builder: ir.IRBuilder, vector: Vector, address: ir.Value, count: ir.Value
+) -> ir.Value:
+    whole = builder.icmp_signed(">=", count, INT(vector.lanes))
+    with builder.if_else(whole, likely=True) as (then, otherwise):
+        with then:
+            all_lanes = load_at(builder, vector, address)
+            then_block = builder.block
+        with otherwise:
+            function, cast = _masked(builder, "load", vector, address)
+            mask = _lane_mask(builder, count, vector.lanes)
+            zero = ir.Constant(vector.llvm(), [0.0] * vector.lanes)
+            align = ir.IntType(32)(vector.dtype.bitwidth // 8)
+            some_lanes = builder.call(function, [cast, align, mask, zero])
+            other_block = builder.block
+    merged = builder.phi(vector.llvm())
+    merged.add_incoming(all_lanes, then_block)
+    merged.add_incoming(some_lanes, other_block)
+    return merged
+
+
+def _store_some(
+    builder: ir.IRBuilder, vector: Vector, address: ir.Value, value: ir.Value, count: ir.Value
+) -> None:
+    whole = builder.icmp_signed(">=", count, INT(vector.lanes))
+    with builder.if_else(whole, likely=True) as (then, otherwise):
+        with then:
+            store_at(builder, vector, address, value)
+        with otherwise:
+            function, cast = _masked(builder, "store", vector, address)
+            align = ir.IntType(32)(vector.dtype.bitwidth // 8)
+            mask = _lane_mask(builder, count, vector.lanes)
+            builder.call(function, [value, cast, align, mask])
+
+
+@intrinsic
+def load(typing_context: Any, array: Any, offset: Any, count: Any) -> Any:
+    """The first `count` numbers from `offset` on, zeros after them; a whole vector if more."""
+    vector = Vector(array.dtype)
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        address = pointer(context, builder, args[0], sig.args[0], args[1])
+        return _load_some(builder, vector, address, args[2])
+
+    return vector(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def store(typing_context: Any, array: Any, offset: Any, count: Any, value: Any) -> Any:
+    """Store the first `count` numbers of `value`, all of them if `count` is more."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        address = pointer(context, builder, args[0], sig.args[0], args[1])
+        _store_some(builder, value, address, args[3], args[2])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, value), generate
+
+
+@intrinsic(prefer_literal=True)
+def load_each(
+    typing_context: Any, array: Any, offset: Any, stride: Any, count: Any, number: Any
+) -> Any:
+    """A tuple of `number` (a literal) vectors, `stride` elements apart; see `load` for `count`."""
+    vector = Vector(array.dtype)
+    several = types.Tuple([vector] * number.literal_value)
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        address = pointer(context, builder, args[0], sig.args[0], args[1])
+        values = []
+        for _ in range(number.literal_value):
+            values.append(_load_some(builder, vector, address, args[3]))
+            address = builder.gep(address, [args[2]])
+        return context.make_tuple(builder, several, values)
+
+    return several(array, types.intp, types.intp, types.intp, number), generate
+
+
+@intrinsic
+def store_each(
+    typing_context: Any, array: Any, offset: Any, stride: Any, count: Any, values: Any
+) -> Any:
+    """Store a tuple of vectors, `stride` elements apart."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        address = pointer(context, builder, args[0], sig.args[0], args[1])
+        for value, kind in zip(cgutils.unpack_tuple(builder, args[4]), values):
+            _store_some(builder, kind, address, value, args[3])
+            address = builder.gep(address, [args[2]])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, types.intp, values), generate
+
+
+def _tuple_function(arrange: Callable[..., list[Any]]) -> Any:
+    """An intrinsic on one or two tuples of vectors and a literal number: rearranges, may add."""
+
+    def build(tuples: tuple[Any, ...], number: Any) -> Any:
+        vectors = tuples[0][0]
+
+        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+            values = [cgutils.unpack_tuple(builder, a) for a in args[:-1]]
+            arranged = arrange(builder, *values, number.literal_value)
+            return context.make_tuple(builder, sig.return_type, arranged)
+
+        lengths = [[None] * len(t) for t in tuples]
+        count = len(arrange(None, *lengths, number.literal_value))
+        return types.Tuple([vectors] * count)(*tuples, number), generate
+
+    return build
+
+
+def _arrange_preactivations(
+    builder: Any, x: list[Any], r: list[Any], apart: int
+) -> list[Any]:
+    summed = len(x) - apart
+    sums = [
+        builder.fadd(a, b, flags=FLAGS) if builder else None
+        for a, b in zip(x[:summed], r[:summed])
+    ]
+    return [*sums, *x[summed:], *r[summed:]]
+
+
+@intrinsic(prefer_literal=True)
+def preactivations(typing_context: Any, x: Any, r: Any, apart: Any) -> Any:
+    """Sums of the gates' input parts `x` and recurrent parts `r`, but for the last `apart` gates
+    their input parts and then their recurrent parts."""
+    return _tuple_function(_arrange_preactivations)((x, r), apart)
+
+
+@intrinsic
+def add_each(typing_context: Any, x: Any, y: Any) -> Any:
+    """Sums of two tuples of vectors."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        pairs = zip(*(cgutils.unpack_tuple(builder, a) for a in args))
+        return context.make_tuple(builder, x, [builder.fadd(*p, flags=FLAGS) for p in pairs])
+
+    return x(x, y), generate
+
+
+@intrinsic(prefer_literal=True)
+def input_deltas(typing_context: Any, deltas: Any, apart: Any) -> Any:
+    """Of the gradients of `preactivations`, those of the gates' input parts."""
+    return _tuple_function(lambda b, d, n: d[: len(d) - n])((deltas,), apart)
+
+
+@intrinsic(prefer_literal=True)
+def recurrent_deltas(typing_context: Any, deltas: Any, apart: Any) -> Any:
+    """Of the gradients of `preactivations`, those of the gates' recurrent parts."""
+    return _tuple_function(lambda b, d, n: [*d[: len(d) - 2 * n], *d[len(d) - n :]])(
+        (deltas,), apart
+    )
+
+
+@intrinsic
+def copy_transposed(
+    typing_context: Any,
+    target: Any,
+    target_offset: Any,
+    target_stride: Any,
+    source: Any,
+    source_offset: Any,
+    source_stride: Any,
+) -> Any:
+    """Copy a square of as many rows as a vector has lanes, transposed."""
+    vector = Vector(source.dtype)
+    lanes = vector.lanes
+    size = types.intp
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        to, of = (
+            pointer(context, builder, args[i], sig.args[i], args[i + 1]) for i in (0, 3)
+        )
+        rows = [
+            load_at(builder, vector, builder.gep(of, [builder.mul(args[5], INT(i))]))
+            for i in range(lanes)
+        ]
+        # log2(lanes) rounds, each interleaving row i with row i + lanes / 2.
+        pairs = [i // 2 + lanes * (i % 2) for i in range(2 * lanes)]
+        low, high = (
+            ir.Constant(ir.VectorType(ir.IntType(32), lanes), part)
+            for part in (pairs[:lanes], pairs[lanes:])
+        )
+        for _ in range(lanes.bit_length() - 1):
+            rows = [
+                builder.shuffle_vector(rows[i], rows[i + lanes // 2], order)
+                for i in range(lanes // 2)
+                for order in (low, high)
+            ]
+        for i, row in enumerate(rows):
+            store_at(builder, vector, builder.gep(to, [builder.mul(args[2], INT(i))]), row)
+        return context.get_dummy_value()
+
+    return types.void(target, size, size, source, size, size), generate
+
+
+@intrinsic
+def keep_lanes(typing_context: Any, value: Any, count: Any, otherwise: Any) -> Any:
+    """The first `count` lanes of `value`, and the number `otherwise` in the others."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        other = _as_vector(context, builder, args[2], sig.args[2], value)
+        return builder.select(_lane_mask(builder, args[1], value.lanes), args[0], other)
+
+    return value(value, types.intp, otherwise), generate
+
+
+@intrinsic
+def lane_sum(typing_context: Any, value: Any) -> Any:
+    """Sum of a vector's lanes, by halves."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        return _fold(builder, args[0], lambda b, x, y: b.fadd(x, y))
+
+    return value.dtype(value), generate
+
+
+@intrinsic
+def lane_max(typing_context: Any, value: Any) -> Any:
+    """Largest of a vector's lanes, NaN if one is NaN."""
+
+    def larger(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
+        unordered = builder.fcmp_unordered("uno", x, x)
+        return builder.select(
+            builder.or_(unordered, builder.fcmp_ordered(">", x, y)), x, y
+        )
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        return _fold(builder, args[0], larger)
+
+    return value.dtype(value), generate
+
+
+def _fold(
+    builder: ir.IRBuilder,
+    value: ir.Value,
+    combine: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value],
+) -> ir.Value:
+    lanes = value.type.count
+    while lanes > 1:
+        lanes //= 2
+        halves = [
+            builder.shuffle_vector(
+                value,
+                value,
+                ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(start, start + lanes))),
+            )
+            for start in (0, lanes)
+        ]
+        value = combine(builder, *halves)
+    return builder.extract_element(value, ir.IntType(32)(0))
