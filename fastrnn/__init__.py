@@ -1,0 +1,14 @@
+"""Recurrent networks at the speed of the machine, from NumPy.
+
+>>> import numpy as np, fastrnn
+>>> layer = fastrnn.RNN(input_size=3, hidden_size=5, seed=0)
+>>> output, state = layer(np.zeros((7, 2, 3), dtype=np.float32))
+
+Importing the package does not import numba; the first call of a layer does.
+"""
+
+from fastrnn.layers import RNN, Grads, OneHot, Tape
+
+__version__ = "0.1.0"
+
+__all__ = ["RNN", "Grads", "OneHot", "Tape", "__version__"]

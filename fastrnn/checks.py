@@ -1,0 +1,148 @@
+"""The only door: what users give becomes arrays that kernels can trust, or an error that helps.
+
+Errors are raised before any work and name the argument, what it must be, and what it was.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+Array = NDArray[Any]
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """`dtype` as float32 or float64, or TypeError."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in FLOATS:
+        raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
+    assert found is not None
+    return found
+
+
+def check_integer(name: str, value: Any, *, least: int) -> int:
+    """`value` as an int of at least `least`, or TypeError or ValueError."""
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be an integer, got {value!r} of type {type(value).__name__}"
+        ) from None
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
+) -> float:
+    """`value` as a finite float within limits, or TypeError or ValueError."""
+    try:
+        if isinstance(value, str | bool | np.bool_):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name} must be a number, got {value!r} of type {type(value).__name__}"
+        ) from None
+    limits = [
+        (above, lambda limit: number > limit, "above"),
+        (least, lambda limit: number >= limit, "at least"),
+        (below, lambda limit: number < limit, "below"),
+        (most, lambda limit: number <= limit, "at most"),
+    ]
+    wanted = [f"{word} {limit:g}" for limit, _, word in limits if limit is not None]
+    holds = all(test(limit) for limit, test, _ in limits if limit is not None)
+    if not (holds and np.isfinite(number)):
+        raise ValueError(f"{name} must be {' and '.join(wanted) or 'finite'}, got {number:g}")
+    return number
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """`value` if it is among `choices`, or ValueError."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return str(value)
+
+
+def check_bool(name: str, value: Any) -> bool:
+    """`value` as a bool, or TypeError."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_floats(name: str, value: ArrayLike, dtype: np.dtype[Any]) -> Array:
+    """`value` as an array of exactly `dtype`, or TypeError."""
+    array = np.asarray(value)
+    if array.dtype != dtype:
+        raise TypeError(
+            f"{name} must be {dtype.name}, got {array.dtype.name}: convert it with "
+            f".astype(np.{dtype.name}), precisions are never mixed"
+        )
+    return array
+
+
+def check_shape(name: str, array: Array, shape: tuple[int, ...], meaning: str) -> None:
+    """ValueError unless `array` has `shape`, spelled ``meaning = shape`` in the message."""
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {meaning} = {shape}, got {array.shape}")
+
+
+def readable(array: Array) -> Array:
+    """C-contiguous and of the type that kernels are compiled for, copied only if it must be.
+
+    A read-only array is passed on under a writable header, since Numba would compile all kernels
+    again for its type. Kernels never write to what they only read.
+    """
+    array = np.ascontiguousarray(array)
+    if not array.flags.aligned:
+        return array.copy()
+    return array if array.flags.writeable else np.asarray(_Writable(array))
+
+
+class _Writable:
+    """Presents a read-only array's memory as writable, and keeps the array alive."""
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+        interface = dict(array.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
+
+
+def check_tokens(name: str, tokens: ArrayLike, size: int, meaning: str) -> NDArray[np.int64]:
+    """`tokens` as contiguous int64, all in [0, size), or TypeError or ValueError."""
+    array = np.asarray(tokens)
+    if array.size == 0 and array.dtype.kind == "f" and not isinstance(tokens, np.ndarray):
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, got {array.dtype.name}")
+    if array.size:
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high >= size:
+            bad = low if low < 0 else high
+            place = np.argwhere(array == bad)[0].tolist()
+            where = place[0] if len(place) == 1 else tuple(place)
+            raise ValueError(
+                f"{name} must be in [0, {meaning}) = [0, {size}), got {bad} at index {where}"
+            )
+    converted: NDArray[np.int64] = readable(array.astype(np.int64, copy=False))
+    return converted

@@ -1,0 +1,457 @@
+"""Recurrent layers with the names, shapes and meaning of ``torch.nn``'s."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fastrnn import recurrence
+from fastrnn.cells import RNN_RELU, RNN_TANH, Cell
+from fastrnn.checks import (
+    Array,
+    check_bool,
+    check_choice,
+    check_dtype,
+    check_floats,
+    check_integer,
+    check_number,
+    check_shape,
+    check_tokens,
+    readable,
+)
+from fastrnn.params import Parameters, Spec
+from fastrnn.plan import WorkspacePool
+from fastrnn.recurrence import Input, Kept, Weights
+
+#: One array, or one for each state of the cell.
+State = TypeVar("State")
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """Integer tokens that stand for one-hot rows, which are never built.
+
+    Parameters
+    ----------
+    tokens : array_like of int, shape (T, N), or (N, T) with ``batch_first``, or (T,) unbatched
+        Each in [0, input_size).
+    """
+
+    tokens: ArrayLike
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What `backward` needs of one `forward`. It refers to the input; do not change that before.
+
+    The parameters are read from the layer again by `backward`: change them after it.
+    """
+
+    inputs: list[Input]
+    kept: list[Kept]
+    masks: list[Array]
+    batched: bool
+
+
+class Grads(NamedTuple, Generic[State]):
+    """Gradients of a scalar loss.
+
+    Attributes
+    ----------
+    x : ndarray of the input's shape, or None
+        None if it was not wanted, or if the input was tokens.
+    state : ndarray, or tuple of ndarray
+        Of the initial state, in its shape.
+    params : dict of str to ndarray
+        By the parameters' names: views of `flat`.
+    flat : ndarray
+        All parameters' gradients, in the order of ``layer.flat``.
+    """
+
+    x: Array | None
+    state: State
+    params: dict[str, Array]
+    flat: Array
+
+
+class Recurrent(Generic[State]):
+    """Stacked, optionally bidirectional layers of one cell; `RNN` describes the parameters."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        dtype: DTypeLike = np.float32,
+        seed: int | None = None,
+    ) -> None:
+        self.cell = cell
+        self.input_size = check_integer("input_size", input_size, least=1)
+        self.hidden_size = check_integer("hidden_size", hidden_size, least=1)
+        self.num_layers = check_integer("num_layers", num_layers, least=1)
+        self.bias = check_bool("bias", bias)
+        self.batch_first = check_bool("batch_first", batch_first)
+        self.dropout = check_number("dropout", dropout, least=0, most=1)
+        self.bidirectional = check_bool("bidirectional", bidirectional)
+        self.dtype = check_dtype(dtype)
+        self.directions = 2 if bidirectional else 1
+        self._parameters = Parameters(self._specs(), self.dtype)
+        self._pool = WorkspacePool()
+        seeds = np.random.SeedSequence(seed).spawn(2)
+        limit = 1 / np.sqrt(self.hidden_size)
+        self.flat[...] = np.random.default_rng(seeds[0]).uniform(-limit, limit, self.flat.size)
+        self._dropout_seed = seeds[1]
+
+    def _specs(self) -> list[Spec]:
+        hidden, gates = self.hidden_size, len(self.cell.gates)
+        factor = "" if gates == 1 else f"{gates}*"
+        specs = []
+        for layer in range(self.num_layers):
+            inputs = self.input_size if layer == 0 else self.directions * hidden
+            read = "I" if layer == 0 else ("2*H" if self.bidirectional else "H")
+            for direction in range(self.directions):
+                end = f"l{layer}{'_reverse' if direction else ''}"
+                rows = gates * hidden
+                specs.append(Spec(f"weight_ih_{end}", (rows, inputs), f"({factor}H, {read})"))
+                specs.append(Spec(f"weight_hh_{end}", (rows, hidden), f"({factor}H, H)"))
+                if self.bias:
+                    specs.append(Spec(f"bias_ih_{end}", (rows,), f"({factor}H,)"))
+                    specs.append(Spec(f"bias_hh_{end}", (rows,), f"({factor}H,)"))
+        return specs
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """Parameters by name: views of `flat`. Assigning to a name copies into the view."""
+        return self._parameters.views
+
+    @property
+    def flat(self) -> Array:
+        """All parameters in one contiguous buffer."""
+        return self._parameters.flat
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of the parameters by name."""
+        return self._parameters.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Copy parameters in; nothing is changed unless all names, shapes and types fit.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            For names that are missing or unknown, another precision, another shape.
+        """
+        self._parameters.load_state_dict(state_dict)
+
+    def __call__(self, x: ArrayLike | OneHot, state: Any = None) -> tuple[Array, State]:
+        """Run the layers for inference; nothing is kept, and dropout does not act.
+
+        Parameters
+        ----------
+        x : array_like (T, N, I), or (N, T, I) with ``batch_first``, or (T, I); or OneHot
+        state : ndarray (L*D, N, H), or (L*D, H) unbatched, or a tuple of them; zeros if None
+
+        Returns
+        -------
+        output : ndarray (T, N, D*H), or as `x` is laid out
+            The last layer's h of every time.
+        state : as `state`
+            Each layer's and direction's state after its last step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a wrong type, precision or shape, before any work.
+        """
+        output, final, _ = self._run(x, state, keep=False)
+        return output, final
+
+    def forward(self, x: ArrayLike | OneHot, state: Any = None) -> tuple[Array, State, Tape]:
+        """Run the layers and keep, in the tape, what `backward` needs; dropout acts.
+
+        Arguments, results and errors are those of calling the layer. The output is read-only,
+        since the tape holds the same memory.
+        """
+        output, final, tape = self._run(x, state, keep=True)
+        output.flags.writeable = False
+        return output, final, tape
+
+    def backward(
+        self,
+        tape: Tape,
+        d_output: ArrayLike | None = None,
+        d_state: Any = None,
+        *,
+        wants_x: bool = True,
+    ) -> Grads[State]:
+        """Backpropagate through time.
+
+        Parameters
+        ----------
+        tape : Tape
+            Of a call of `forward`. It can be used again.
+        d_output : array_like, of the output's shape, optional
+            Gradient of the loss by the output; zero if None.
+        d_state : as the final state, optional
+            Gradient of the loss by the final state; zero if None.
+        wants_x : bool
+            Whether to compute the gradient of the input.
+
+        Returns
+        -------
+        Grads
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a wrong type, precision or shape, before any work.
+        """
+        if not isinstance(tape, Tape):
+            raise TypeError(f"tape must be what forward returned, got {type(tape).__name__}")
+        last = tape.inputs[0]
+        d_outputs = recurrence.empty(self.dtype)
+        if d_output is not None:
+            d_array = check_floats("d_output", d_output, self.dtype)
+            shape = (last.time, last.batch, self.directions * self.hidden_size)
+            d_outputs = readable(
+                self._time_major("d_output", d_array, shape, "D*H", tape.batched)
+            ).reshape(-1)
+        initial = self._state_arrays("d_state", d_state, last.batch, tape.batched)
+        d_states = np.stack(initial)
+        gradients = self._parameters.like()
+        for layer in reversed(range(self.num_layers)):
+            if layer < self.num_layers - 1 and tape.masks:
+                d_outputs = d_outputs * tape.masks[layer].reshape(-1)
+            of_layer = slice(layer * self.directions, (layer + 1) * self.directions)
+            d_final = np.ascontiguousarray(d_states[:, of_layer].swapaxes(0, 1))
+            wants = layer > 0 or (wants_x and not last.is_tokens)
+            d_outputs = recurrence.backward(
+                self.cell, tape.inputs[layer], tape.kept[layer], d_outputs, d_final,
+                self._weights(self._parameters, layer), self._weights(gradients, layer),
+                self._pool, wants_x=wants,
+            )  # fmt: skip
+            d_states[:, of_layer] = d_final.swapaxes(0, 1)
+        d_x = None
+        if wants_x and not last.is_tokens:
+            d_x = self._laid_out(d_outputs.reshape(last.time, last.batch, self.input_size), tape.batched)
+        state = self._state_out(list(d_states), tape.batched)
+        return Grads(d_x, state, dict(gradients.views), gradients.flat)
+
+    def _run(
+        self, x: ArrayLike | OneHot, state: Any, *, keep: bool
+    ) -> tuple[Array, State, Tape]:
+        current, batched = self._input(x)
+        states = self._state_arrays("state", state, current.batch, batched)
+        tape = Tape([], [], [], batched)
+        final: list[list[Array]] = [[] for _ in states]
+        for layer in range(self.num_layers):
+            first = layer * self.directions
+            initial = [[s[first + d] for s in states] for d in range(self.directions)]
+            weights = self._weights(self._parameters, layer)
+            kept = recurrence.forward(
+                self.cell, current, initial, weights, self._pool, keep=keep
+            )
+            for direction in range(self.directions):
+                for place, value in zip(final, kept.final(direction)):
+                    place.append(value)
+            output = kept.output
+            if keep:
+                tape.inputs.append(current)
+                tape.kept.append(kept)
+            if layer < self.num_layers - 1:
+                if keep and self.dropout:
+                    tape.masks.append(self._mask(output.shape))
+                    output = output * tape.masks[-1]
+                current = Input(
+                    current.time, current.batch, output.shape[2], output.reshape(-1),
+                    recurrence.empty(np.int64),
+                )  # fmt: skip
+        last_state = self._state_out([np.stack(values) for values in final], batched)
+        return self._laid_out(output, batched), last_state, tape
+
+    def _mask(self, shape: tuple[int, ...]) -> Array:
+        (seed,) = self._dropout_seed.spawn(1)
+        kept = np.random.default_rng(seed).random(shape, np.float32) >= self.dropout
+        return kept * self.dtype.type(1 / (1 - self.dropout) if self.dropout < 1 else 0)
+
+    def _weights(self, parameters: Parameters, layer: int) -> list[Weights]:
+        count = 4 if self.bias else 2
+        absent = [] if self.bias else [recurrence.empty(self.dtype)] * 2
+        first = layer * self.directions * count
+        return [
+            Weights(*(parameters.part(first + d * count + i) for i in range(count)), *absent)
+            for d in range(self.directions)
+        ]
+
+    def _input(self, x: ArrayLike | OneHot) -> tuple[Input, bool]:
+        tokens = isinstance(x, OneHot)
+        if isinstance(x, OneHot):
+            array: Array = check_tokens("tokens", x.tokens, self.input_size, "input_size")
+            dims, name = (1, 2), "tokens"
+        else:
+            array = check_floats("x", x, self.dtype)
+            dims, name = (2, 3), "x"
+        order = "N, T" if self.batch_first else "T, N"
+        last = "" if tokens else ", I"
+        if array.ndim not in dims:
+            unbatched = "(T,)" if tokens else "(T, I)"
+            raise ValueError(
+                f"{name} must have shape ({order}{last}) or {unbatched}, got {array.shape}"
+            )
+        if not tokens and array.shape[-1] != self.input_size:
+            raise ValueError(
+                f"{name} must have input_size = {self.input_size} numbers in its last dimension, "
+                f"got shape {array.shape}"
+            )
+        batched = array.ndim == dims[1]
+        if not batched:
+            array = array[:, None]
+        elif self.batch_first:
+            array = array.swapaxes(0, 1)
+        array = readable(array)
+        floats, integers = recurrence.empty(self.dtype), recurrence.empty(np.int64)
+        if tokens:
+            integers = array.reshape(-1)
+        else:
+            floats = array.reshape(-1)
+        return Input(array.shape[0], array.shape[1], self.input_size, floats, integers), batched
+
+    def _time_major(
+        self, name: str, array: Array, shape: tuple[int, int, int], width: str, batched: bool
+    ) -> Array:
+        time, batch, numbers = shape
+        if not batched:
+            check_shape(name, array, (time, numbers), f"(T, {width})")
+            return array[:, None]
+        if self.batch_first:
+            check_shape(name, array, (batch, time, numbers), f"(N, T, {width})")
+            return array.swapaxes(0, 1)
+        check_shape(name, array, shape, f"(T, N, {width})")
+        return array
+
+    def _laid_out(self, array: Array, batched: bool) -> Array:
+        if not batched:
+            return array[:, 0]
+        return array.swapaxes(0, 1) if self.batch_first else array
+
+    def _state_arrays(self, name: str, state: Any, batch: int, batched: bool) -> list[Array]:
+        """Each state as (L*D, N, H)."""
+        names = self.cell.states
+        rows = self.num_layers * self.directions
+        if state is None:
+            return [np.zeros((rows, batch, self.hidden_size), self.dtype) for _ in names]
+        if len(names) > 1 and not (isinstance(state, tuple | list) and len(state) == len(names)):
+            raise TypeError(
+                f"{name} must be a tuple ({', '.join(names)}), got {type(state).__name__}"
+            )
+        values = [state] if len(names) == 1 else state
+        arrays = []
+        for which, value in zip(names, values):
+            label = name if len(names) == 1 else f"{name} {which}"
+            array = check_floats(label, value, self.dtype)
+            if batched:
+                shape: tuple[int, ...] = (rows, batch, self.hidden_size)
+                check_shape(label, array, shape, "(L*D, N, H)")
+            else:
+                check_shape(label, array, (rows, self.hidden_size), "(L*D, H)")
+                array = array[:, None]
+            arrays.append(array)
+        return arrays
+
+    def _state_out(self, states: list[Array], batched: bool) -> State:
+        out = states if batched else [s[:, 0] for s in states]
+        return out[0] if len(out) == 1 else tuple(out)  # type: ignore[return-value]
+
+    def __repr__(self) -> str:
+        parts = [f"{self.input_size}, {self.hidden_size}"]
+        for name, default in (
+            ("num_layers", 1),
+            ("bias", True),
+            ("batch_first", False),
+            ("dropout", 0.0),
+            ("bidirectional", False),
+        ):
+            if getattr(self, name) != default:
+                parts.append(f"{name}={getattr(self, name)}")
+        parts.append(f"dtype={self.dtype.name}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+class RNN(Recurrent[Array]):
+    """Vanilla recurrent layers: h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh).
+
+    Names, shapes and meaning are those of ``torch.nn.RNN``; the equation is Elman's (*Finding
+    structure in time*, 1990).
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        I and H, at least 1.
+    num_layers : int
+        L; each layer reads the outputs of the one below it.
+    bias : bool
+        Whether there are ``bias_ih`` and ``bias_hh``.
+    batch_first : bool
+        Whether inputs and outputs are (N, T, .) and not (T, N, .). Outputs are then views of
+        time-major memory.
+    dropout : float
+        Probability with which `forward` drops each output of every layer but the last.
+    bidirectional : bool
+        Whether a second direction reads each sequence from its end; its outputs stand behind the
+        first one's.
+    nonlinearity : {"tanh", "relu"}
+    dtype : {float32, float64}
+        Of parameters, inputs and outputs alike.
+    seed : int, optional
+        For the initial parameters, uniform in +-1/sqrt(H), and for dropout.
+
+    Attributes
+    ----------
+    params : dict of str to ndarray
+        ``weight_ih_l0`` (H, I), ``weight_hh_l0`` (H, H), ``bias_ih_l0`` and ``bias_hh_l0`` (H,),
+        for layer k ``_lk``, for the second direction with ``_reverse`` behind it.
+    flat : ndarray
+        The buffer that `params` are views of.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrnn
+    >>> layer = fastrnn.RNN(3, 5, seed=0)
+    >>> output, state, tape = layer.forward(np.ones((7, 2, 3), np.float32))
+    >>> output.shape, state.shape
+    ((7, 2, 5), (1, 2, 5))
+    >>> grads = layer.backward(tape, d_output=np.ones_like(output))
+    >>> grads.params["weight_hh_l0"].shape
+    (5, 5)
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        nonlinearity: str = "tanh",
+        dtype: DTypeLike = np.float32,
+        seed: int | None = None,
+    ) -> None:
+        self.nonlinearity = check_choice("nonlinearity", nonlinearity, ("tanh", "relu"))
+        super().__init__(
+            RNN_TANH if nonlinearity == "tanh" else RNN_RELU,
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+            dtype=dtype, seed=seed,
+        )  # fmt: skip

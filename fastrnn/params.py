@@ -1,0 +1,124 @@
+"""Named parameters as views of one flat buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastrnn.checks import Array, check_floats
+
+
+class Spec(NamedTuple):
+    """One parameter: its name, shape, what the shape means, and whether it lies transposed."""
+
+    name: str
+    shape: tuple[int, ...]
+    meaning: str
+    #: The memory holds the transpose, so that a column is contiguous.
+    transposed: bool = False
+
+
+class Views(dict[str, Array]):
+    """The parameters by name. Assigning to a name copies into its view; names are fixed."""
+
+    def __init__(self, views: Iterable[tuple[str, Array]], specs: tuple[Spec, ...]) -> None:
+        super().__init__(views)
+        self._meanings = {s.name: s.meaning for s in specs}
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self[name][...] = self.checked(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f"parameter {name!r} cannot be removed")
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Copy values into the named views."""
+        for name, value in dict(*args, **kwargs).items():
+            self[name] = value
+
+    def checked(self, name: str, value: Any) -> Array:
+        """`value` as an array that fits the parameter, or KeyError, TypeError or ValueError."""
+        if name not in self:
+            raise KeyError(f"unknown parameter {name!r}; there are {', '.join(self)}")
+        view = self[name]
+        array = check_floats(name, value, view.dtype)
+        if array.shape != view.shape:
+            raise ValueError(
+                f"{name} must have shape {self._meanings[name]} = {view.shape}, got {array.shape}"
+            )
+        return array
+
+
+class Parameters:
+    """Parameters in one contiguous buffer.
+
+    Parameters
+    ----------
+    specs : sequence of Spec
+        In the order in which they lie in the buffer.
+    flat : ndarray (size,), optional
+        The buffer; zeros of `dtype` if not given.
+
+    Attributes
+    ----------
+    flat : ndarray (size,)
+    views : dict of str to ndarray
+        Each parameter, a view of `flat`.
+    """
+
+    def __init__(self, specs: Iterable[Spec], dtype: np.dtype[Any], flat: Array | None = None):
+        self.specs = tuple(specs)
+        sizes = [int(np.prod(s.shape, dtype=np.int64)) for s in self.specs]
+        self.offsets = tuple(int(o) for o in np.cumsum([0, *sizes]))
+        self.flat: Array = np.zeros(self.offsets[-1], dtype) if flat is None else flat
+        self.views = Views(((s.name, self.view(i)) for i, s in enumerate(self.specs)), self.specs)
+
+    def view(self, index: int) -> Array:
+        """The parameter at a place in the order, with its shape."""
+        spec = self.specs[index]
+        part = self.part(index)
+        return part.reshape(spec.shape[::-1]).T if spec.transposed else part.reshape(spec.shape)
+
+    def part(self, index: int) -> Array:
+        """The memory of the parameter at a place in the order, as one dimension."""
+        return self.flat[self.offsets[index] : self.offsets[index + 1]]
+
+    def like(self) -> Parameters:
+        """The same names and shapes over a new buffer of zeros: gradients, moments."""
+        return Parameters(self.specs, self.flat.dtype)
+
+    def __reduce__(self) -> Any:
+        return Parameters, (self.specs, self.flat.dtype, self.flat)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters by name."""
+        return {name: np.array(view, order="C") for name, view in self.views.items()}
+
+    def load_state_dict(self, values: Mapping[str, Any]) -> None:
+        """Copy all parameters from `values`; nothing is changed if anything does not fit.
+
+        Raises
+        ------
+        KeyError
+            If names are missing or unknown.
+        TypeError, ValueError
+            If a value has another precision or shape.
+        """
+        missing = [name for name in self.views if name not in values]
+        unknown = [name for name in values if name not in self.views]
+        if missing or unknown:
+            parts = [f"{what} {', '.join(names)}" for what, names in
+                     (("misses", missing), ("has unknown", unknown)) if names]  # fmt: skip
+            raise KeyError(f"state_dict {' and '.join(parts)}")
+        checked = {name: self.views.checked(name, values[name]) for name in self.views}
+        self.views.update(checked)
+
+    def owner(self, index: int) -> str:
+        """Name of the parameter that the flat buffer's element `index` belongs to."""
+        place = int(np.searchsorted(self.offsets, index, side="right")) - 1
+        return self.specs[place].name
