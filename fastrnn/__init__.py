@@ -7,8 +7,22 @@
 Importing the package does not import numba; the first call of a layer does.
 """
 
+from fastrnn.data import Vocabulary
+from fastrnn.files import ModelFileError
 from fastrnn.layers import RNN, Grads, OneHot, Tape
+from fastrnn.models import LanguageModel
+from fastrnn.training import NonFiniteGradientError
 
 __version__ = "0.1.0"
 
-__all__ = ["RNN", "Grads", "OneHot", "Tape", "__version__"]
+__all__ = [
+    "RNN",
+    "Grads",
+    "LanguageModel",
+    "ModelFileError",
+    "NonFiniteGradientError",
+    "OneHot",
+    "Tape",
+    "Vocabulary",
+    "__version__",
+]

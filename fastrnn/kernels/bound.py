@@ -6,7 +6,8 @@ import functools
 from typing import Any, NamedTuple
 
 from fastrnn.cells import Cell
-from fastrnn.kernels import jit, layer, primitives
+from fastrnn.kernels import jit, language_model, layer, primitives
+from fastrnn.optimizers import Optimizer
 
 
 class Drivers(NamedTuple):
@@ -51,4 +52,45 @@ def drivers(cell: Cell) -> Drivers:
         backward=jit.entry(layer.run_backward, *made_from, **names),
         run_backward=jit.bind(layer.run_backward, **names),
         **parts,
+    )
+
+
+class ModelDrivers(NamedTuple):
+    """What runs a language model of one cell, for Python to call."""
+
+    train_steps: Any
+    evaluate: Any
+    generate: Any
+
+
+@functools.cache
+def model_drivers(cell: Cell, optimizer: Optimizer) -> ModelDrivers:
+    """Bind the language model's drivers to a cell and an optimiser."""
+    of_layer = drivers(cell)
+    names = {
+        **cell_names(cell),
+        "pack_forward": of_layer.pack_forward,
+        "run_forward": of_layer.run_forward,
+        "run_backward": of_layer.run_backward,
+        "update": jit.bind(
+            primitives.update, rule=jit.kernel(optimizer.rule), SLOTS=optimizer.slots
+        ),
+    }
+    for part in (
+        language_model.load_block,
+        language_model.forward_layer,
+        language_model.run_head,
+        language_model.backward_layer,
+        language_model.carry_states,
+        language_model.reset_states,
+        language_model.draw,
+    ):
+        names[part.__name__] = jit.bind(part, **names)
+    made_from = (cell.forward, cell.backward, tuple(cell_names(cell).items()))
+    return ModelDrivers(
+        train_steps=jit.entry(
+            language_model.train_steps, *made_from, optimizer.rule, optimizer.slots, **names
+        ),
+        evaluate=jit.entry(language_model.evaluate, *made_from, **names),
+        generate=jit.entry(language_model.generate, *made_from, **names),
     )

@@ -24,7 +24,7 @@ OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 _PACKAGE = Path(__file__).parent.parent
 #: Folders and files that every kernel is compiled from.
-_SOURCES = ("simd", "kernels", "cells")
+_SOURCES = ("simd", "kernels", "cells", "optimizers.py")
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -91,7 +91,9 @@ def _sources_digest() -> bytes:
     """Digest of every source file that kernels are compiled from."""
     digest = hashlib.sha256()
     for folder in _SOURCES:
-        for path in sorted((_PACKAGE / folder).rglob("*.py")):
+        for path in sorted([_PACKAGE / folder, *(_PACKAGE / folder).rglob("*.py")]):
+            if not path.is_file():
+                continue
             digest.update(path.relative_to(_PACKAGE).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.digest()

@@ -1,0 +1,104 @@
+"""Text as integers: vocabularies, and one long text as parallel streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tokens = NDArray[np.int64]
+
+
+class Vocabulary:
+    """The characters of a text, numbered in the order of their code points.
+
+    Parameters
+    ----------
+    characters : sequence of str
+        Distinct single characters; character i is token i.
+    """
+
+    def __init__(self, characters: Sequence[str]) -> None:
+        wrong = [c for c in characters if not isinstance(c, str) or len(c) != 1]
+        if wrong:
+            raise ValueError(f"characters must be single characters, got {wrong[0]!r}")
+        if len(set(characters)) != len(characters):
+            raise ValueError("characters must be distinct")
+        if not characters:
+            raise ValueError("characters must not be empty")
+        self.characters = "".join(characters)
+        points = _code_points(self.characters)
+        self._order = np.argsort(points)
+        self._sorted = points[self._order]
+        self._points = points
+
+    @classmethod
+    def of(cls, text: str) -> Vocabulary:
+        """The vocabulary of all characters in `text`."""
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a str, got {type(text).__name__}")
+        if not text:
+            raise ValueError("text must not be empty")
+        return cls([chr(point) for point in np.unique(_code_points(text))])
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def encode(self, text: str) -> Tokens:
+        """Tokens of `text`; ValueError names the first character that is not in the vocabulary."""
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a str, got {type(text).__name__}")
+        points = _code_points(text)
+        places = np.minimum(np.searchsorted(self._sorted, points), len(self) - 1)
+        unknown = np.flatnonzero(self._sorted[places] != points)
+        if unknown.size:
+            first = int(unknown[0])
+            raise ValueError(
+                f"text has {text[first]!r} at index {first}, which is not among the "
+                f"{len(self)} characters of the vocabulary"
+            )
+        return self._order[places].astype(np.int64)
+
+    def decode(self, tokens: Any) -> str:
+        """The text of `tokens`."""
+        return "".join(self.characters[int(t)] for t in np.asarray(tokens))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.characters == other.characters
+
+    def __hash__(self) -> int:
+        return hash(self.characters)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} characters)"
+
+
+def _code_points(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def parallel_streams(tokens: Tokens, batch_size: int, steps: int) -> Tokens:
+    """Cut a text into `batch_size` streams of equal length, side by side.
+
+    A stream's last token is also the next stream's first one, so that no transition is lost but
+    those of the rest that does not divide. Each stream has at least ``steps + 1`` tokens.
+
+    Returns
+    -------
+    ndarray (batch_size, length)
+
+    Raises
+    ------
+    ValueError
+        If the text is too short.
+    """
+    transitions = (tokens.size - 1) // batch_size
+    if transitions < steps:
+        raise ValueError(
+            f"the text must have at least batch_size * sequence_length + 1 = "
+            f"{batch_size} * {steps} + 1 = {batch_size * steps + 1} tokens, got {tokens.size}"
+        )
+    starts = np.arange(batch_size)[:, None] * transitions
+    return tokens[starts + np.arange(transitions + 1)]

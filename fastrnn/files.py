@@ -1,0 +1,122 @@
+"""Model files: safetensors, written whole or not at all, and read with suspicion."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastrnn.checks import Array
+
+#: Of the layout of model files; a file with a larger one was written by a newer fastrnn.
+FORMAT_VERSION = 1
+
+
+class ModelFileError(ValueError):
+    """A file that is no readable fastrnn model; the message says which and why."""
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Replace `path` by `content`: after a crash at any moment it is the old file or the new one.
+
+    The content goes to a file beside `path`, to the disk, and then takes its name.
+    """
+    target = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        mode = target.stat().st_mode if target.exists() else 0o666 & ~_umask()
+        os.chmod(name, mode)
+        os.replace(name, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+    if hasattr(os, "O_DIRECTORY"):
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save_model(
+    path: str | os.PathLike[str], kind: str, config: Mapping[str, Any], tensors: Mapping[str, Array]
+) -> None:
+    """Write a model: its kind, its configuration as JSON, and its tensors."""
+    from safetensors.numpy import save
+
+    metadata = {
+        "format": f"fastrnn.{kind}",
+        "format_version": str(FORMAT_VERSION),
+        "config": json.dumps(config),
+    }
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    write_atomically(path, save(contiguous, metadata=metadata))
+
+
+def load_model(
+    path: str | os.PathLike[str], kind: str
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Read what `save_model` wrote.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ModelFileError
+        If it is truncated, no safetensors, not of this kind, or of a newer format.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    target = Path(path)
+    with open(target, "rb"):
+        pass
+    try:
+        with safe_open(target, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            names = list(file.keys())
+            _check_metadata(target, kind, metadata)
+            tensors = {name: np.asarray(file.get_tensor(name)) for name in names}
+    except (SafetensorError, TypeError, OverflowError) as error:
+        raise ModelFileError(
+            f"{target} is not a whole safetensors file (truncated, or of another kind): {error}"
+        ) from error
+    try:
+        config = json.loads(metadata["config"])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise ModelFileError(f"{target} has no readable configuration: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelFileError(f"{target} has no readable configuration: {config!r}")
+    return config, tensors
+
+
+def _check_metadata(target: Path, kind: str, metadata: Mapping[str, str]) -> None:
+    found = metadata.get("format")
+    if found != f"fastrnn.{kind}":
+        raise ModelFileError(
+            f"{target} must be a file of format 'fastrnn.{kind}', got {found!r}"
+        )
+    version = metadata.get("format_version", "")
+    if not version.isdigit():
+        raise ModelFileError(f"{target} has no readable format version: {version!r}")
+    if int(version) > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{target} has format version {version}, written by a newer fastrnn; "
+            f"this one reads up to {FORMAT_VERSION}: upgrade fastrnn"
+        )

@@ -1,0 +1,295 @@
+"""The language model: whole training steps, evaluation and sampling without returning to Python.
+
+Tokens are gathered, layers run forward, a softmax over the vocabulary gives the loss and its
+gradient, BPTT and the optimiser follow; then the next step, the states carried over.
+
+Flat arrays, with V tokens in the vocabulary, L layers and the names of `fastrnn.kernels.scan`:
+
+``h`` (L, T + 1, N, H), ``memory`` (L, S - 1, T + 1, N, H), ``saved`` (L, T, N, number saved, H)
+    States of all layers; slot 0 holds the states carried over.
+``offsets`` (L + 1, 4)
+    Where each layer's weight_ih, weight_hh, bias_ih and bias_hh begin in ``params``, and last
+    those of weight_out (V, H) and bias_out (V).
+``data`` (N, length)
+    The text as N parallel streams.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastrnn.kernels.layer import Layer
+from fastrnn.kernels.primitives import (
+    add_column_sums,
+    fill_rows,
+    pack,
+    product,
+    softmax_cross_entropy,
+    sum_of_squares,
+)
+from fastrnn.optimizers import Hyper
+
+GATES = STATES = 1
+OTHERS = SAVED = 0
+pack_forward: Any = None
+run_forward: Any = None
+run_backward: Any = None
+update: Any = None
+
+
+class Model(NamedTuple):
+    """Sizes and workspace of a language model; `fastrnn.training` makes it."""
+
+    #: The first layer reads tokens, the others read states.
+    first: Layer
+    other: Layer
+    layers: int
+    vocabulary: int
+    #: Rows of logits that exist at one time.
+    rows: int
+    #: Where the parts of the head's workspace begin.
+    logits: int
+    forward_panels: int
+    backward_panels: int
+    row_panels: int
+    scratch: int
+
+
+def load_block(tokens, targets, data, length, position, m):
+    """Copy the streams' next tokens and the ones that follow them, time by time."""
+    batch = m.first.scan.batch
+    for t in range(m.first.time):
+        for n in range(batch):
+            at = n * length + position + t
+            tokens[t * batch + n] = data[at]
+            targets[t * batch + n] = data[at + 1]
+
+
+def forward_layer(layer, params, offsets, h, memory, saved, work, tokens, p, packs):
+    """Run one layer forward over the times of its plan."""
+    scan = p.scan
+    step = scan.batch * scan.hidden
+    size = (p.time + 1) * step
+    rows = GATES * scan.hidden
+    o = offsets[4 * layer : 4 * layer + 4]
+    w_ih = params[o[0] : o[0] + rows * p.inputs]
+    if packs:
+        pack_forward(work, w_ih, params[o[1] : o[1] + rows * scan.hidden],
+                     params[o[2] : o[2] + rows], params[o[3] : o[3] + rows], p)  # fmt: skip
+    of_layer = h[layer * size : (layer + 1) * size]
+    below = h[(layer - 1) * size + step : layer * size] if layer > 0 else h[:0]
+    memory_size = OTHERS * scan.ring * step
+    saved_size = p.time * SAVED * step * scan.keep
+    run_forward(
+        of_layer, memory[layer * memory_size : (layer + 1) * memory_size],
+        saved[layer * saved_size : (layer + 1) * saved_size], work, below, tokens, w_ih, 1, p,
+    )  # fmt: skip
+
+
+def run_head(params, grads, offsets, h_top, d_top, work, targets, trains, m):
+    """Sum of the losses of all rows; where it trains, also the head's gradients and `d_top`."""
+    scan = m.first.scan
+    hidden, vocabulary = scan.hidden, m.vocabulary
+    o = offsets[4 * m.layers]
+    o_bias = offsets[4 * m.layers + 1]
+    bias = params[o_bias : o_bias + vocabulary]
+    tile_rows, width = m.first.tile_rows, m.first.width
+    total_rows = m.first.time * scan.batch
+    pack(work, m.forward_panels, params, o, 1, hidden, hidden, vocabulary, width)
+    if trains:
+        pack(work, m.backward_panels, params, o, hidden, 1, vocabulary, hidden, width)
+    loss = 0.0
+    for row in range(0, total_rows, m.rows):
+        rows = min(m.rows, total_rows - row)
+        fill_rows(work, m.logits, vocabulary, bias, rows, vocabulary)
+        product(work, m.logits, vocabulary, h_top, row * hidden, hidden, 1,
+                work, m.forward_panels, rows, hidden, vocabulary, True,
+                work, m.scratch, tile_rows, width, scan.tile)  # fmt: skip
+        loss += softmax_cross_entropy(
+            work, m.logits, targets, row, rows, vocabulary, 1.0 / total_rows
+        )
+        if trains:
+            product(d_top, row * hidden, hidden, work, m.logits, vocabulary, 1,
+                    work, m.backward_panels, rows, vocabulary, hidden, False,
+                    work, m.scratch, tile_rows, width, scan.tile)  # fmt: skip
+            pack(work, m.row_panels, h_top, row * hidden, hidden, 1, rows, hidden, width)
+            product(grads, o, hidden, work, m.logits, 1, vocabulary,
+                    work, m.row_panels, vocabulary, rows, hidden, True,
+                    work, m.scratch, tile_rows, width, scan.tile)  # fmt: skip
+            add_column_sums(grads[o_bias : o_bias + vocabulary], work, m.logits, vocabulary,
+                            rows, vocabulary)  # fmt: skip
+    return loss
+
+
+def backward_layer(layer, params, grads, offsets, d_h, carry, work, h, memory, saved, tokens, p):
+    """BPTT of one layer: reads one half of `d_h`, writes the gradient of its input to the other."""
+    scan = p.scan
+    step = scan.batch * scan.hidden
+    size = (p.time + 1) * step
+    rows = GATES * scan.hidden
+    half = p.time * step
+    o = offsets[4 * layer : 4 * layer + 4]
+    ends = o + np.array([rows * p.inputs, rows * scan.hidden, rows, rows])
+    mine = (layer % 2) * half
+    d_x = d_h[half - mine : 2 * half - mine] if layer > 0 else d_h[:0]
+    of_layer = h[layer * size : (layer + 1) * size]
+    below = h[(layer - 1) * size + step : layer * size] if layer > 0 else h[:0]
+    memory_size = OTHERS * scan.ring * step
+    saved_size = p.time * SAVED * step
+    run_backward(
+        grads[o[0] : ends[0]], grads[o[1] : ends[1]], grads[o[2] : ends[2]], grads[o[3] : ends[3]],
+        d_x, False, carry, work, d_h[mine : mine + half], of_layer,
+        memory[layer * memory_size : (layer + 1) * memory_size],
+        saved[layer * saved_size : (layer + 1) * saved_size], below, tokens,
+        params[o[0] : ends[0]], params[o[1] : ends[1]], p,
+    )  # fmt: skip
+
+
+def carry_states(h, memory, m):
+    """Make the last states the first ones of the next block."""
+    scan = m.first.scan
+    step = scan.batch * scan.hidden
+    slots = m.first.time + 1
+    for layer in range(m.layers):
+        start = layer * slots * step
+        h[start : start + step] = h[start + (slots - 1) * step : start + slots * step]
+    ring = scan.ring
+    for part in range(m.layers * OTHERS):
+        start = part * ring * step
+        last = start + (slots - 1) % ring * step
+        memory[start : start + step] = memory[last : last + step]
+
+
+def reset_states(h, memory, m):
+    """Begin anew from states of zero."""
+    scan = m.first.scan
+    step = scan.batch * scan.hidden
+    slots = m.first.time + 1
+    for layer in range(m.layers):
+        start = layer * slots * step
+        h[start : start + step] = 0
+    for part in range(m.layers * OTHERS):
+        start = part * scan.ring * step
+        memory[start : start + step] = 0
+
+
+def train_steps(
+    losses, norms, params, grads, slots, h, memory, saved, d_h, carry, work, tokens, targets,
+    hypers, offsets, data, length, position, norm_limit, m,
+):  # fmt: skip
+    """Train ``losses.size`` steps from `position` in the streams: (steps done, new position).
+
+    Stops before an update whose gradients are not finite: they stay in `grads`, the parameters
+    and the optimiser's state as they were, and fewer steps are done. `losses` and `norms` get the
+    mean loss and the norm of the gradient of each step; a row of `hypers` holds a step's `Hyper`.
+    """
+    size = params.size
+    for step in range(losses.size):
+        if position + m.first.time + 1 > length:
+            position = 0
+            reset_states(h, memory, m)
+        load_block(tokens, targets, data, length, position, m)
+        for layer in range(m.layers):
+            p = m.first if layer == 0 else m.other
+            forward_layer(layer, params, offsets, h, memory, saved, work, tokens, p, True)
+        grads[:] = 0
+        top = m.layers - 1
+        stride = m.first.scan.batch * m.first.scan.hidden
+        half = m.first.time * stride
+        top_start = (top * (m.first.time + 1) + 1) * stride
+        d_top = d_h[(top % 2) * half : (top % 2 + 1) * half]
+        loss = run_head(params, grads, offsets, h[top_start : top_start + half], d_top,
+                        work, targets, True, m)  # fmt: skip
+        for back in range(m.layers):
+            layer = top - back
+            p = m.first if layer == 0 else m.other
+            carry[:] = 0
+            backward_layer(
+                layer, params, grads, offsets, d_h, carry, work, h, memory, saved, tokens, p
+            )
+        norm = np.sqrt(sum_of_squares(grads, size))
+        losses[step] = loss / (m.first.time * m.first.scan.batch)
+        norms[step] = norm
+        if not np.isfinite(norm):
+            return step, position
+        scale = norm_limit / norm if norm > norm_limit else 1.0
+        x = hypers[step]
+        update(params, grads, slots, size,
+               Hyper(scale, x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]))  # fmt: skip
+        carry_states(h, memory, m)
+        position += m.first.time
+    return losses.size, position
+
+
+def evaluate(params, h, memory, work, tokens, targets, offsets, data, length, position, count, m):
+    """Sum of the losses of `count` blocks from `position` on, the states carried over."""
+    total = 0.0
+    stride = m.first.scan.batch * m.first.scan.hidden
+    top_start = ((m.layers - 1) * (m.first.time + 1) + 1) * stride
+    h_top = h[top_start : top_start + m.first.time * stride]
+    for block in range(count):
+        load_block(tokens, targets, data, length, position + block * m.first.time, m)
+        for layer in range(m.layers):
+            p = m.first if layer == 0 else m.other
+            forward_layer(layer, params, offsets, h, memory, params[:0], work, tokens, p, True)
+        total += run_head(
+            params, params[:0], offsets, h_top, params[:0], work, targets, False, m
+        )
+        carry_states(h, memory, m)
+    return total
+
+
+def generate(
+    out, params, h, memory, work, work_size, given, uniforms, offsets, temperature, fresh, m
+):
+    """Read the tokens `given`, then draw ``out.size`` tokens, each read in its turn.
+
+    ``work`` (L + 1, work_size) keeps every layer's packed weights; they are packed where `fresh`.
+    The last token of `given` is the first that is predicted from. A temperature of 0 takes the
+    likeliest token.
+    """
+    hidden, vocabulary = m.first.scan.hidden, m.vocabulary
+    o, o_bias = offsets[4 * m.layers], offsets[4 * m.layers + 1]
+    bias = params[o_bias : o_bias + vocabulary]
+    head = work[m.layers * work_size :]
+    if fresh:
+        pack(head, m.forward_panels, params, o, 1, hidden, hidden, vocabulary, m.first.width)
+    token = np.empty(1, np.int64)
+    for step in range(given.size + out.size - 1):
+        token[0] = given[step] if step < given.size else out[step - given.size]
+        for layer in range(m.layers):
+            p = m.first if layer == 0 else m.other
+            part = work[layer * work_size : (layer + 1) * work_size]
+            forward_layer(layer, params, offsets, h, memory, params[:0], part, token, p,
+                          fresh and step == 0)  # fmt: skip
+        carry_states(h, memory, m)
+        drawn = step - given.size + 1
+        if drawn >= 0:
+            last = (2 * m.layers - 1) * hidden
+            fill_rows(head, m.logits, vocabulary, bias, 1, vocabulary)
+            product(head, m.logits, vocabulary, h, last, hidden, 1, head, m.forward_panels,
+                    1, hidden, vocabulary, True, head, m.scratch, m.first.tile_rows,
+                    m.first.width, m.first.scan.tile)  # fmt: skip
+            out[drawn] = draw(head[m.logits : m.logits + vocabulary], temperature, uniforms[drawn])
+
+
+def draw(logits, temperature, uniform):
+    """A token from softmax(logits / temperature), by inversion of its distribution."""
+    best = 0
+    for i in range(logits.size):
+        if logits[i] > logits[best]:
+            best = i
+    if temperature == 0:
+        return best
+    top = logits[best]
+    mass = 0.0
+    for i in range(logits.size):
+        mass += np.exp((float(logits[i]) - top) / temperature)
+    left = uniform * mass
+    for i in range(logits.size):
+        left -= np.exp((float(logits[i]) - top) / temperature)
+        if left < 0:
+            return i
+    return best

@@ -1,0 +1,304 @@
+"""Training of a language model: schedules, the trainer's state, and slices of many steps."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastrnn.cells import Cell
+from fastrnn.checks import Array, check_choice, check_integer, check_number
+from fastrnn.data import Tokens
+from fastrnn.optimizers import OPTIMIZERS, Optimizer
+from fastrnn.params import Parameters
+from fastrnn.plan import Regions, aligned_empty, plan_layer, tile_shape
+
+#: Seconds that a call of the kernels should take: a progress bar moves, Ctrl-C is heard.
+SLICE_SECONDS = 0.05
+
+#: Rows of logits that exist at one time, at most.
+HEAD_ROWS = 256
+
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+class NonFiniteGradientError(ArithmeticError):
+    """A gradient has NaN or infinity; the parameters are as they were before the step.
+
+    Attributes
+    ----------
+    parameter : str
+        The first parameter whose gradient is not finite.
+    step : int
+        The step, the first one being 1.
+    """
+
+    def __init__(self, parameter: str, step: int, value: float) -> None:
+        super().__init__(
+            f"the gradient of {parameter} has {value} at step {step}; the model is as it was "
+            f"before that step: try a lower learning_rate or a clip_norm"
+        )
+        self.parameter, self.step, self.value = parameter, step, value
+
+    def __reduce__(self) -> Any:
+        return NonFiniteGradientError, (self.parameter, self.step, self.value)
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train; see `fastrnn.LanguageModel.fit` for the meaning of each."""
+
+    sequence_length: int = 64
+    batch_size: int = 32
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    clip_norm: float | None = 5.0
+    clip_value: float | None = None
+    weight_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        check_integer("sequence_length", self.sequence_length, least=1)
+        check_integer("batch_size", self.batch_size, least=1)
+        check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_integer("warmup_steps", self.warmup_steps, least=0)
+        for name in ("learning_rate", "clip_norm", "clip_value"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), above=0)
+        if self.weight_decay is not None:
+            check_number("weight_decay", self.weight_decay, least=0)
+            if self.weight_decay and self.optimizer != "adamw":
+                raise ValueError(
+                    f"weight_decay must be None or 0 for {self.optimizer!r}; 'adamw' has one"
+                )
+
+    @property
+    def rule(self) -> Optimizer:
+        """The optimiser that `optimizer` names."""
+        return OPTIMIZERS[self.optimizer]
+
+    def rate(self, step: int, total: int) -> float:
+        """Learning rate of a step, the first one being 1, of a training of `total` steps."""
+        base = self.rule.rate if self.learning_rate is None else self.learning_rate
+        if step <= self.warmup_steps:
+            return base * step / self.warmup_steps
+        done = (step - 1 - self.warmup_steps) / max(1, total - self.warmup_steps)
+        if self.schedule == "linear":
+            return base * max(0.0, 1 - done)
+        if self.schedule == "cosine":
+            return base * (1 + math.cos(math.pi * min(1.0, done))) / 2
+        return base
+
+
+class ModelPlan(NamedTuple):
+    """A language model's sizes as its kernels take them, and what they need."""
+
+    model: Any
+    #: Elements of the workspace of a layer and of the head.
+    work: int
+    hidden: int
+    layers: int
+    time: int
+    batch: int
+    #: States beside h, slots of each, and numbers saved of a unit and time.
+    others: int
+    ring: int
+    saved: int
+
+    def buffers(self, dtype: np.dtype[Any]) -> dict[str, Array]:
+        """New arrays for the states: of zeros at the start, and what else a pass needs."""
+        unit = self.batch * self.hidden
+        return {
+            "h": np.zeros(self.layers * (self.time + 1) * unit, dtype),
+            "memory": np.zeros(self.layers * self.others * self.ring * unit, dtype),
+        }
+
+
+@functools.lru_cache(maxsize=256)
+def plan_model(
+    cell: Cell,
+    dtype: np.dtype[Any],
+    time: int,
+    batch: int,
+    vocabulary: int,
+    hidden: int,
+    layers: int,
+    *,
+    keep: bool,
+) -> ModelPlan:
+    """Plan a language model's passes over blocks of `time` tokens in `batch` streams."""
+    from fastrnn.kernels.language_model import Model
+    from fastrnn.simd.cpu import lanes
+
+    width = lanes(dtype)
+
+    def padded(columns: int) -> int:
+        return -(-columns // width) * width
+
+    first = plan_layer(
+        cell, dtype, time, batch, vocabulary, hidden, tokens=True, token_rows=True, keep=keep
+    )
+    other = plan_layer(cell, dtype, time, batch, hidden, hidden, keep=keep)
+    rows = min(HEAD_ROWS, time * batch)
+    tile_rows, vectors = tile_shape(HEAD_ROWS)
+    regions = Regions(dtype.itemsize)
+    model = Model(
+        first=first.layer,
+        other=other.layer,
+        layers=layers,
+        vocabulary=vocabulary,
+        rows=rows,
+        logits=regions.add(rows * vocabulary),
+        forward_panels=regions.add(hidden * padded(vocabulary)),
+        backward_panels=regions.add(vocabulary * padded(hidden)) if keep else 0,
+        row_panels=regions.add(rows * padded(hidden)) if keep else 0,
+        scratch=regions.add(tile_rows * vectors * width),
+    )
+    work = max(first.work, other.work if layers > 1 else 0, regions.size)
+    return ModelPlan(
+        model, work, hidden, layers, time, batch,
+        len(cell.states) - 1, first.layer.scan.ring, len(cell.saved) if keep else 0,
+    )  # fmt: skip
+
+
+def model_offsets(parameters: Parameters, layers: int) -> Array:
+    """Where the kernels find each layer's parameters and the head's; see `language_model`."""
+    offsets = np.zeros(4 * (layers + 1), np.int64)
+    offsets[: 4 * layers + 2] = parameters.offsets[: 4 * layers + 2]
+    return offsets
+
+
+class Slice(NamedTuple):
+    """What some steps of training did."""
+
+    #: Mean loss in nats per token, and norm of the gradient before clipping, of each step.
+    losses: Array
+    norms: Array
+    seconds: float
+
+
+@dataclass
+class Trainer:
+    """A training in progress: everything that the next step depends on.
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    position : int
+        Where in the streams the next block begins.
+    slots : ndarray (number of slots, parameters)
+        The optimiser's state.
+    h, memory : ndarray
+        The states carried over, in their first slots.
+    """
+
+    cell: Cell
+    parameters: Parameters
+    layers: int
+    hidden: int
+    vocabulary: int
+    options: TrainingOptions
+    streams: Tokens
+    total: int
+    step: int = 0
+    position: int = 0
+    slots: Array = field(init=False)
+    h: Array = field(init=False)
+    memory: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        options, dtype = self.options, self.parameters.flat.dtype
+        self._plan = plan_model(
+            self.cell, dtype, options.sequence_length, options.batch_size,
+            self.vocabulary, self.hidden, self.layers, keep=True,
+        )  # fmt: skip
+        plan = self._plan
+        self.slots = np.zeros((options.rule.slots, self.parameters.flat.size), dtype)
+        buffers = plan.buffers(dtype)
+        self.h, self.memory = buffers["h"], buffers["memory"]
+        unit = plan.batch * plan.hidden
+        self._saved = np.empty(plan.layers * plan.time * plan.saved * unit, dtype)
+        self._d_h = np.empty(min(2, plan.layers) * plan.time * unit, dtype)
+        self._carry = np.empty((1 + plan.others) * unit, dtype)
+        self._work = aligned_empty(plan.work, dtype)
+        self._grads = self.parameters.like()
+        self._tokens = np.empty(plan.time * plan.batch, np.int64)
+        self._targets = np.empty_like(self._tokens)
+        self._offsets = model_offsets(self.parameters, self.layers)
+        self._seconds_per_step = 0.0
+
+    def carried(self) -> Array:
+        """View (L, N, H) of the states of h that the next block begins with."""
+        plan = self._plan
+        return self.h.reshape(plan.layers, plan.time + 1, plan.batch, plan.hidden)[:, 0]
+
+    @property
+    def gradients(self) -> dict[str, Array]:
+        """The last step's gradients by name, before clipping."""
+        return self._grads.views
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens that one step predicts."""
+        return self._plan.time * self._plan.batch
+
+    def run(self, steps: int) -> Slice:
+        """Train exactly so many steps in one call of the kernels, without the GIL.
+
+        Raises
+        ------
+        NonFiniteGradientError
+            If a gradient is not finite; the steps before it are done.
+        """
+        from fastrnn.kernels.bound import model_drivers
+
+        options, plan = self.options, self._plan
+        limit = math.inf if options.clip_value is None else options.clip_value
+        decay = options.rule.weight_decay if options.weight_decay is None else options.weight_decay
+        hypers = np.array(
+            [
+                options.rule.hyper(
+                    step, options.rate(step, self.total), limit=limit, weight_decay=decay
+                )
+                for step in range(self.step + 1, self.step + 1 + steps)
+            ]
+        ).reshape(steps, 9)
+        losses, norms = np.empty(steps), np.empty(steps)
+        norm_limit = math.inf if options.clip_norm is None else options.clip_norm
+        start = time.perf_counter()
+        done, self.position = model_drivers(self.cell, options.rule).train_steps(
+            losses, norms, self.parameters.flat, self._grads.flat, self.slots.reshape(-1),
+            self.h, self.memory, self._saved, self._d_h, self._carry, self._work, self._tokens,
+            self._targets, hypers, self._offsets, self.streams.reshape(-1), self.streams.shape[1],
+            self.position, float(norm_limit), plan.model,
+        )  # fmt: skip
+        seconds = time.perf_counter() - start
+        self.step += done
+        if done < steps:
+            wrong = np.flatnonzero(~np.isfinite(self._grads.flat))
+            first = int(wrong[0])
+            raise NonFiniteGradientError(
+                self._grads.owner(first), self.step + 1, float(self._grads.flat[first])
+            )
+        return Slice(losses, norms, seconds)
+
+    def slices(self, steps: int) -> Iterator[Slice]:
+        """Train so many steps in slices of about 50 ms; between them Python is in control."""
+        end = self.step + steps
+        while self.step < end:
+            count = 1
+            if self._seconds_per_step:
+                count = max(1, int(SLICE_SECONDS / self._seconds_per_step))
+            done = self.run(min(count, end - self.step))
+            # The first step of a process may have compiled the kernels: do not learn from it.
+            if self.step > 1 or done.seconds < SLICE_SECONDS:
+                self._seconds_per_step = max(done.seconds / done.losses.size, 1e-6)
+            yield done
