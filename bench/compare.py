@@ -75,7 +75,9 @@ def spread(values: list[float], scale: float = 1.0) -> dict[str, float]:
 
 def ratio(times: dict[str, list[float]], other: str) -> dict[str, float]:
     """How many times as long `other` takes as fastrnn does, round by round."""
-    return spread([theirs / ours for theirs, ours in zip(times[other], times["fastrnn"])])
+    return spread(
+        [theirs / ours for theirs, ours in zip(times[other], times["fastrnn"], strict=True)]
+    )
 
 
 def compare_row(
@@ -88,7 +90,7 @@ def compare_row(
     SystemExit
         If fastrnn disagrees with the naive implementation.
     """
-    from peers import CONTENDERS, PEERS, Absent, results
+    from peers import CONTENDERS, PEERS, AbsentError, results
     from shapes import AGREEMENT, case, error_in_eps
 
     problem, true = case(shape, options.dtype, options.nonlinearity, mode)
@@ -101,7 +103,7 @@ def compare_row(
         start = time.perf_counter()
         try:
             prepared = contender.prepare(problem, options.threads)
-        except Absent as reason:
+        except AbsentError as reason:
             absent[name] = str(reason)
             continue
         call = prepared.infer if mode == "infer" else prepared.train
@@ -198,7 +200,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         sizes = [[int(n) for n in text.split(",")] for text in options.shapes or []]
     except ValueError:
         parser.error(f"--shapes must be integers, got {' '.join(options.shapes)}")
-    if any(len(size) not in (1, 4) or not 0 <= size[0] for size in sizes):
+    if any(len(size) not in (1, 4) or not size[0] >= 0 for size in sizes):
         parser.error("--shapes must each be a row number or four sizes T,N,I,H")
     options.sizes = sizes
     return options

@@ -88,14 +88,14 @@ def kernel_cache() -> dict[str, Any]:
         compiling, ``folder`` where Numba was told to keep its cache ("beside the sources" if it
         was not told).
     """
+
     import fastrnn.kernels.jit
-    from numba.core import config
 
     seconds = fastrnn.kernels.jit.compile_seconds()
     return {
         "state": "disabled" if fastrnn.kernels.jit.DISABLED else "cold" if seconds else "warm",
         "compile_seconds": seconds,
-        "folder": config.CACHE_DIR or "beside the sources",
+        "folder": os.environ.get("NUMBA_CACHE_DIR", "beside the sources"),
     }
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-
 from shapes import Problem
 
 
@@ -25,7 +24,7 @@ class Calls(NamedTuple):
     train: Callable[[], tuple[Any, Mapping[str, Any]]] | None
 
 
-class Absent(Exception):
+class AbsentError(Exception):
     """The contender is not installed, or does not know this precision."""
 
 
@@ -42,7 +41,7 @@ class Contender(Protocol):
 
         Raises
         ------
-        Absent
+        AbsentError
             With the reason.
         """
 
@@ -82,7 +81,7 @@ class Fastrnn:
     def version(self) -> str:
         import fastrnn
 
-        return fastrnn.__version__
+        return str(fastrnn.__version__)
 
     def prepare(self, problem: Problem, threads: int) -> Calls:
         import fastrnn
@@ -115,7 +114,7 @@ class Torch:
         try:
             import torch
         except ImportError as error:
-            raise Absent("not installed") from error
+            raise AbsentError("not installed") from error
 
         torch.set_num_threads(threads)
         shape = problem.shape
@@ -155,9 +154,9 @@ class OnnxRuntime:
 
             model = _onnx_model(problem)
         except ImportError as error:
-            raise Absent("not installed (onnxruntime and onnx)") from error
+            raise AbsentError("not installed (onnxruntime and onnx)") from error
         if problem.dtype != np.float32:
-            raise Absent("its CPU kernel of the operator RNN is float32 only")
+            raise AbsentError("its CPU kernel of the operator RNN is float32 only")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -231,9 +230,9 @@ class Jax:
         try:
             import jax
         except ImportError as error:
-            raise Absent("not installed") from error
+            raise AbsentError("not installed") from error
 
-        jax.config.update("jax_enable_x64", problem.dtype == np.float64)
+        jax.config.update("jax_enable_x64", problem.dtype == np.float64)  # type: ignore[no-untyped-call]
         numpy = jax.numpy
         activation = numpy.tanh if problem.nonlinearity == "tanh" else jax.nn.relu
         x = numpy.asarray(problem.x)
@@ -256,7 +255,7 @@ class Jax:
         infer, train = jax.jit(forward), jax.jit(forward_backward)
         return Calls(
             lambda: infer(params, x).block_until_ready(),
-            lambda: jax.block_until_ready(train(params, x)),
+            lambda: jax.block_until_ready(train(params, x)),  # type: ignore[no-untyped-call]
         )
 
 

@@ -96,7 +96,9 @@ def make_problem(
 def truth(problem: Problem, mode: str) -> dict[str, Array]:
     """The naive implementation's results in float64: ``output``, and gradients by name."""
     x = problem.x.astype(np.float64)
-    params = {name: value.astype(np.float64) for name, value in problem.params.items()}
+    params: dict[str, Array] = {
+        name: value.astype(np.float64) for name, value in problem.params.items()
+    }
     output, _, cache = reference.rnn_forward(x, None, params, nonlinearity=problem.nonlinearity)
     if mode == "infer":
         return {"output": output}
@@ -105,7 +107,9 @@ def truth(problem: Problem, mode: str) -> dict[str, Array]:
 
 
 @functools.lru_cache(maxsize=2)
-def case(shape: Shape, dtype: str, nonlinearity: str, mode: str) -> tuple[Problem, dict[str, Array]]:
+def case(
+    shape: Shape, dtype: str, nonlinearity: str, mode: str
+) -> tuple[Problem, dict[str, Array]]:
     """A problem and its truth."""
     problem = make_problem(shape, dtype, nonlinearity)
     return problem, truth(problem, mode)

@@ -28,8 +28,23 @@ _SOURCES = ("simd", "kernels", "cells", "optimizers.py")
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function that entries call. It is cached as part of them."""
-    return numba.njit(**OPTIONS)(function)
+    """Compile a function that entries call. It is cached as part of them.
+
+    Numba would compile it once more for every combination of constants that it is called with:
+    `product` seven times, and a training step in 25 s instead of 13.
+    """
+    compiled = numba.njit(**OPTIONS)(function)
+    if not DISABLED:
+        call_template = compiled.get_call_template
+
+        def without_literals(args: Any, kws: Any) -> Any:
+            return call_template(
+                tuple(map(numba.types.unliteral, args)),
+                {name: numba.types.unliteral(kind) for name, kind in kws.items()},
+            )
+
+        compiled.get_call_template = without_literals
+    return compiled
 
 
 def bind(template: Callable[..., Any], **names: Any) -> Any:

@@ -23,6 +23,7 @@ import numpy as np
 from fastrnn.kernels.layer import Layer
 from fastrnn.kernels.primitives import (
     add_column_sums,
+    copy,
     fill_rows,
     pack,
     product,
@@ -130,8 +131,8 @@ def backward_layer(layer, params, grads, offsets, d_h, carry, work, h, memory, s
     size = (p.time + 1) * step
     rows = GATES * scan.hidden
     half = p.time * step
-    o = offsets[4 * layer : 4 * layer + 4]
-    ends = o + np.array([rows * p.inputs, rows * scan.hidden, rows, rows])
+    ih, hh, b_ih, b_hh = offsets[4 * layer], offsets[4 * layer + 1], offsets[4 * layer + 2], offsets[4 * layer + 3]
+    ih_end, hh_end = ih + rows * p.inputs, hh + rows * scan.hidden
     mine = (layer % 2) * half
     d_x = d_h[half - mine : 2 * half - mine] if layer > 0 else d_h[:0]
     of_layer = h[layer * size : (layer + 1) * size]
@@ -139,11 +140,11 @@ def backward_layer(layer, params, grads, offsets, d_h, carry, work, h, memory, s
     memory_size = OTHERS * scan.ring * step
     saved_size = p.time * SAVED * step
     run_backward(
-        grads[o[0] : ends[0]], grads[o[1] : ends[1]], grads[o[2] : ends[2]], grads[o[3] : ends[3]],
+        grads[ih:ih_end], grads[hh:hh_end], grads[b_ih : b_ih + rows], grads[b_hh : b_hh + rows],
         d_x, False, carry, work, d_h[mine : mine + half], of_layer,
         memory[layer * memory_size : (layer + 1) * memory_size],
         saved[layer * saved_size : (layer + 1) * saved_size], below, tokens,
-        params[o[0] : ends[0]], params[o[1] : ends[1]], p,
+        params[ih:ih_end], params[hh:hh_end], p,
     )  # fmt: skip
 
 
@@ -154,12 +155,11 @@ def carry_states(h, memory, m):
     slots = m.first.time + 1
     for layer in range(m.layers):
         start = layer * slots * step
-        h[start : start + step] = h[start + (slots - 1) * step : start + slots * step]
+        copy(h, start, h, start + (slots - 1) * step, step)
     ring = scan.ring
     for part in range(m.layers * OTHERS):
         start = part * ring * step
-        last = start + (slots - 1) % ring * step
-        memory[start : start + step] = memory[last : last + step]
+        copy(memory, start, memory, start + (slots - 1) % ring * step, step)
 
 
 def reset_states(h, memory, m):
@@ -168,11 +168,9 @@ def reset_states(h, memory, m):
     step = scan.batch * scan.hidden
     slots = m.first.time + 1
     for layer in range(m.layers):
-        start = layer * slots * step
-        h[start : start + step] = 0
+        fill_rows(h, layer * slots * step, step, h[:0], 1, step)
     for part in range(m.layers * OTHERS):
-        start = part * scan.ring * step
-        memory[start : start + step] = 0
+        fill_rows(memory, part * scan.ring * step, step, h[:0], 1, step)
 
 
 def train_steps(
@@ -194,7 +192,7 @@ def train_steps(
         for layer in range(m.layers):
             p = m.first if layer == 0 else m.other
             forward_layer(layer, params, offsets, h, memory, saved, work, tokens, p, True)
-        grads[:] = 0
+        fill_rows(grads, 0, size, grads[:0], 1, size)
         top = m.layers - 1
         stride = m.first.scan.batch * m.first.scan.hidden
         half = m.first.time * stride
@@ -205,7 +203,7 @@ def train_steps(
         for back in range(m.layers):
             layer = top - back
             p = m.first if layer == 0 else m.other
-            carry[:] = 0
+            fill_rows(carry, 0, carry.size, carry[:0], 1, carry.size)
             backward_layer(
                 layer, params, grads, offsets, d_h, carry, work, h, memory, saved, tokens, p
             )

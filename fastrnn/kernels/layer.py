@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from fastrnn.kernels.primitives import (
     add_column_sums,
+    copy,
     fill_rows,
     gather,
     pack,
@@ -119,8 +120,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_outp
         if i > 0:
             after = 0 if reverse else count * step
             last = p.block * step if reverse else 0
-            for j in range(step):
-                work[r_delta + after + j] = work[r_delta + last + j]
+            copy(work, r_delta + after, work, r_delta + last, step)
         scan_backward(work, work, x_delta, r_delta, carry, work, p.scratch, d_output,
                       h, memory, saved, work, p.recurrent_panels, start, count, i == 0, s)  # fmt: skip
         skipped = step if reverse else 0

@@ -42,6 +42,11 @@ def product(
     target[...] = target + result if add else result
 
 
+def copy(target, target_offset, source, source_offset, count):
+    """See `fastrnn.kernels.product.copy`."""
+    target[target_offset : target_offset + count] = source[source_offset : source_offset + count]
+
+
 def fill_rows(c, c_offset, c_stride, row, rows, columns):
     """See `fastrnn.kernels.product.fill_rows`."""
     _matrix(c, c_offset, c_stride, 1, rows, columns)[...] = row if row.size else 0

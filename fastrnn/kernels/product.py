@@ -67,6 +67,14 @@ def _copy_part(c, c_offset, c_stride, part, part_offset, part_stride, rows, colu
 
 
 @kernel
+def copy(target, target_offset, source, source_offset, count):
+    """Copy `count` adjacent numbers; numbers that overlap must move towards the front."""
+    lanes = VECTOR_BYTES // target.itemsize
+    for i in range(0, count, lanes):
+        store(target, target_offset + i, count - i, load(source, source_offset + i, count - i))
+
+
+@kernel
 def fill_rows(c, c_offset, c_stride, row, rows, columns):
     """Set every row of C to `row`, or to zero where `row` is empty."""
     lanes = VECTOR_BYTES // c.itemsize

@@ -1,0 +1,180 @@
+"""Cells that the package does not know, an LSTM and a GRU, through its drivers and against PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import DTYPES, assert_close, eps, normal
+
+from fastrnn.cells import CELLS, Cell
+from fastrnn.layers import Recurrent
+from fastrnn.plan import BLOCK_ROWS
+from fastrnn.simd.functions import sigmoid, tanh
+
+K_TORCH = 64  # k of k*eps: the same sums in another order, both sides rounding
+K_EQUATIONS = 64  # k of k*FD_STEP^2
+FD_STEP = eps(np.float64) ** (1 / 3)
+
+
+def lstm_forward(i: Any, f: Any, g: Any, o: Any, h: Any, c: Any) -> Any:
+    i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
+    c_new = f * c + i * g
+    return (o * tanh(c_new), c_new), (i, f, g, o)
+
+
+def lstm_backward(
+    i: Any, f: Any, g: Any, o: Any, h: Any, c: Any, h_new: Any, c_new: Any, dh: Any, dc: Any
+) -> Any:
+    bent = tanh(c_new)
+    dc = dc + dh * o * (1 - bent * bent)
+    d_gates = (
+        dc * g * i * (1 - i),
+        dc * c * f * (1 - f),
+        dc * i * (1 - g * g),
+        dh * bent * o * (1 - o),
+    )
+    return d_gates, (dc * f,)
+
+
+def gru_forward(r: Any, z: Any, n_x: Any, n_h: Any, h: Any) -> Any:
+    r, z = sigmoid(r), sigmoid(z)
+    n = tanh(n_x + r * n_h)
+    return (n + z * (h - n),), (r, z, n, n_h)
+
+
+def gru_backward(r: Any, z: Any, n: Any, n_h: Any, h: Any, h_new: Any, dh: Any) -> Any:
+    dn = dh * (1 - z) * (1 - n * n)
+    dz = dh * (h - n) * z * (1 - z)
+    return (dn * n_h * r * (1 - r), dz, dn, dn * r), (dh * z,)
+
+
+LSTM = Cell(
+    "test_lstm", ("i", "f", "g", "o"), ("h", "c"), lstm_forward, lstm_backward,
+    saved=("i", "f", "g", "o"),
+)  # fmt: skip
+GRU = Cell(
+    "test_gru", ("r", "z", "n"), ("h",), gru_forward, gru_backward,
+    saved=("r", "z", "n", "n_h"), apart=("n",), h_carried=True,
+)  # fmt: skip
+TORCH_NAMES = {LSTM: "LSTM", GRU: "GRU"}
+BOTH = pytest.mark.parametrize("cell", TORCH_NAMES, ids=TORCH_NAMES.get)
+CASES = [  # T, N, I, H, L, bidirectional, bias
+    (BLOCK_ROWS * 2 + 77, 1, 3, 9, 1, True, True),
+    (BLOCK_ROWS, 3, 5, 12, 2, True, True),
+    (6, 33, 4, 19, 1, False, False),
+    (9, 7, 1, 1, 3, True, True),
+]
+
+
+def as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+@DTYPES
+@BOTH
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("given", ["all", "no state", "no d_output", "no d_state"])
+def test_a_cell_of_the_user_is_that_of_torch(given: str, case: Any, cell: Any, dtype: Any) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the judge here")
+    time, batch, inputs, hidden, layers, bidirectional, bias = case
+    layer: Any = Recurrent(
+        cell, inputs, hidden, layers, bias, bidirectional=bidirectional, dtype=dtype, seed=3
+    )
+    peer = getattr(torch.nn, TORCH_NAMES[cell])(
+        inputs, hidden, layers, bias=bias, bidirectional=bidirectional
+    ).to(torch.from_numpy(layer.flat).dtype)
+    assert list(layer.params) == [name for name, _ in peer.named_parameters()]
+    peer.load_state_dict({k: torch.from_numpy(p) for k, p in layer.state_dict().items()})
+
+    rows = (layers * layer.directions, batch, hidden)
+    x, d_output = normal((time, batch, inputs), dtype), normal((time, batch, layer.directions * hidden), dtype, 1)
+    state = tuple(normal(rows, dtype, 2 + i) for i in range(len(cell.states)))
+    d_state = tuple(normal(rows, dtype, 5 + i) for i in range(len(cell.states)))
+
+    def wrapped(values: Any) -> Any:
+        return values if len(values) > 1 else values[0]
+
+    state_given = None if given == "no state" else wrapped(state)
+    output, final, tape = layer.forward(x, state_given)
+    called, called_final = layer(x, state_given)
+    np.testing.assert_array_equal(called, output)
+    for a, b in zip(as_tuple(called_final), as_tuple(final), strict=True):
+        np.testing.assert_array_equal(a, b)
+    grads = layer.backward(
+        tape,
+        None if given == "no d_output" else d_output,
+        None if given == "no d_state" else wrapped(d_state),
+    )
+
+    x_peer, *state_peer = (torch.from_numpy(a.copy()).requires_grad_() for a in (x, *state))
+    if given == "no state":
+        state_peer = [torch.zeros(rows, dtype=x_peer.dtype, requires_grad=True) for _ in state]
+    output_peer, final_peer = peer(x_peer, wrapped(state_peer))
+    scales = {"no d_output": (0, 1), "no d_state": (1, 0)}.get(given, (1, 1))
+    torch.autograd.backward(
+        [output_peer, *as_tuple(final_peer)],
+        [scales[0] * torch.from_numpy(d_output), *(scales[1] * torch.from_numpy(d) for d in d_state)],
+    )
+    pairs = [("output", output, output_peer), ("x", grads.x, x_peer.grad)]
+    pairs += [(n, a, b) for n, a, b in zip(cell.states, as_tuple(final), as_tuple(final_peer))]
+    pairs += [(f"d_{n}", a, b.grad) for n, a, b in zip(cell.states, as_tuple(grads.state), state_peer)]
+    pairs += [(name, grads.params[name], p.grad) for name, p in peer.named_parameters()]
+    for name, ours, theirs in pairs:
+        assert ours.dtype == dtype
+        assert_close(ours, theirs.detach(), K_TORCH * eps(dtype), name)
+
+
+@pytest.mark.parametrize("cell", [*CELLS, LSTM, GRU], ids=lambda c: c.name)
+def test_backward_equations_are_the_derivatives_of_the_forward_ones(cell: Any) -> None:
+    count = len(cell.gates) + len(cell.apart)
+    arguments = [normal((50,), np.float64, seed) for seed in range(count + len(cell.states))]
+    d_states = [normal((50,), np.float64, 20 + i) for i in range(len(cell.states))]
+    old = arguments[count:]
+    new, saved = cell.forward(*arguments)
+    assert len(new) == len(cell.states)
+    assert len(saved) == len(cell.saved)
+    deltas, d_old = cell.backward(*saved, *old, *new, *d_states)
+    others = slice(0 if cell.h_carried else 1, None)
+    assert len(deltas) == count
+    assert len(d_old) == len(old[others])
+    places = [*range(count), *range(count, len(arguments))[others]]
+    for place, gradient in zip(places, [*deltas, *d_old], strict=True):
+        losses = []
+        for step in (FD_STEP, -FD_STEP):
+            moved = list(arguments)
+            moved[place] = moved[place] + step
+            states, _ = cell.forward(*moved)
+            losses.append(sum(d * s for d, s in zip(d_states, states)))
+        numeric = (losses[0] - losses[1]) / (2 * FD_STEP)
+        assert_close(gradient, numeric, K_EQUATIONS * FD_STEP**2, f"argument {place}")
+
+
+def test_states_of_a_cell_with_several_are_named_in_errors() -> None:
+    layer: Any = Recurrent(LSTM, 3, 5)
+    x, good = np.zeros((4, 2, 3), np.float32), np.zeros((1, 2, 5), np.float32)
+    for state, error, message in [
+        (good, TypeError, r"state must be a tuple \(h, c\), got ndarray"),
+        ((good,), TypeError, r"state must be a tuple \(h, c\)"),
+        ((good, good[:, :1]), ValueError, r"state c must have shape \(L\*D, N, H\) = \(1, 2, 5\)"),
+        ((good.astype(np.float64), good), TypeError, "state h must be float32, got float64"),
+    ]:
+        with pytest.raises(error, match=message):
+            layer(x, state)
+
+
+@pytest.mark.parametrize(
+    ("gates", "states", "apart", "message"),
+    [
+        ((), ("h",), (), "cell 'odd' must name at least one gate and one state"),
+        (("a",), (), (), "cell 'odd' must name at least one gate and one state"),
+        (("a", "b"), ("h",), ("a",), "apart must be the last of the gates"),
+        (("a",), ("h",), ("z", "a"), "apart must be the last of the gates"),
+    ],
+)
+def test_a_cell_that_contradicts_itself_is_refused(
+    gates: Any, states: Any, apart: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Cell("odd", gates, states, lstm_forward, lstm_backward, apart=apart)
