@@ -19,16 +19,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--peers", default="", help="also time these, such as torch,onnxruntime,jax")
 
 
+@pytest.hookimpl(trylast=True)  # the innermost loop: contenders of a row run one after the other
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give benchmarks that take a `contender` the naive one, fastrnn, and the peers asked for."""
-    if "contender" in metafunc.fixturenames:
+    """Give an `rnn_contender` its values: the naive one, fastrnn, and the peers asked for."""
+    if "rnn_contender" in metafunc.fixturenames:
         from peers import CONTENDERS
 
         wanted = ["naive", "fastrnn", *filter(None, metafunc.config.getoption("peers").split(","))]
         known = {c.name: c for c in CONTENDERS}
         if unknown := [name for name in wanted if name not in known]:
             raise pytest.UsageError(f"--peers: {unknown[0]} is not one of {', '.join(known)}")
-        metafunc.parametrize("contender", [known[name] for name in wanted], ids=wanted)
+        metafunc.parametrize("rnn_contender", [known[name] for name in wanted], ids=wanted)
 
 
 @pytest.fixture(scope="session", autouse=True)

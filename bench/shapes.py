@@ -15,8 +15,8 @@ from fastrnn import reference
 Array = NDArray[np.floating[Any]]
 
 #: Largest error of anything that is timed, in units of eps(dtype) times the largest number of the
-#: true array. Sums of T * N terms in other orders stay below 40 in the largest row.
-AGREEMENT = 200
+#: true array. At most 17 was seen, of any contender in any row, tanh and relu.
+AGREEMENT = 100
 
 
 class Shape(NamedTuple):
@@ -128,8 +128,10 @@ def error_in_eps(got: Mapping[str, Any], true: Mapping[str, Array]) -> tuple[flo
     for name, expected in true.items():
         value = np.asarray(got[name])
         assert value.shape == expected.shape, f"{name}: {value.shape}, expected {expected.shape}"
-        unit = np.finfo(value.dtype).eps * np.abs(expected).max()
+        kind = np.finfo(value.dtype)
+        unit = max(kind.eps * np.abs(expected).max(), kind.smallest_subnormal)
         error = float(np.abs(value - expected).max() / unit)
-        if not error <= worst:
+        error = np.inf if np.isnan(error) else error
+        if error > worst:
             worst, place = error, name
     return worst, place

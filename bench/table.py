@@ -20,6 +20,8 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- /table -->)", re.DOTALL)
+#: A row during which the process got less than this share of its core was disturbed.
+BUSY = 0.95
 MODES = {"infer": "Inference", "train": "Training (forward and all parameters' gradients)"}
 
 
@@ -55,9 +57,11 @@ def _compared(result: dict[str, Any]) -> str:
         )
         compared = sum(peer is not None for peer in peers)
         kinds = " ".join(dict.fromkeys(f"{row['dtype']} {row['nonlinearity']}" for row in chosen))
+        busy = sum(row["cpu_share"] < BUSY for row in chosen)
+        note = f" Rows disturbed by other processes, to measure again: {busy}." if busy else ""
         parts.append(
             f"{title}, {kinds}, microseconds; fastrnn is no slower than the fastest peer in "
-            f"{wins} of {compared} rows.\n\n{_table(head, lines)}"
+            f"{wins} of {compared} rows.{note}\n\n{_table(head, lines)}"
         )
     return "\n\n".join(parts)
 

@@ -22,23 +22,23 @@ IDS = ["x".join(map(str, shape)) + f"-{dtype}" for shape, dtype in CASES]
 
 @pytest.mark.parametrize("mode", ["infer", "train"])
 @pytest.mark.parametrize(("shape", "dtype"), CASES, ids=IDS)
-def test_rnn(benchmark: Any, shape: Shape, dtype: str, mode: str, contender: Contender) -> None:
+def test_rnn(benchmark: Any, shape: Shape, dtype: str, mode: str, rnn_contender: Contender) -> None:
     """A whole layer: inference, or forward and the gradients of all parameters."""
     problem, true = case(shape, dtype, "tanh", mode)
     try:
-        calls = contender.prepare(problem, threads=1)
+        calls = rnn_contender.prepare(problem, threads=1)
     except AbsentError as reason:
-        pytest.skip(f"{contender.name}: {reason}")
+        pytest.skip(f"{rnn_contender.name}: {reason}")
     call = calls.infer if mode == "infer" else calls.train
     if call is None:
-        pytest.skip(f"{contender.name} cannot train")
+        pytest.skip(f"{rnn_contender.name} cannot train")
     error, where = error_in_eps(results(calls, mode), true)
-    assert error <= AGREEMENT, f"{contender.name} is wrong by {error:.0f} eps in {where}"
+    assert error <= AGREEMENT, f"{rnn_contender.name} is wrong by {error:.0f} eps in {where}"
 
     benchmark.group = f"{mode} {shape} {dtype}"
     benchmark.extra_info.update(
-        contender=contender.name,
-        version=contender.version,
+        contender=rnn_contender.name,
+        version=rnn_contender.version,
         shape=list(shape),
         mode=mode,
         dtype=dtype,

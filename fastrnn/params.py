@@ -89,8 +89,8 @@ class Parameters:
         return self.flat[self.offsets[index] : self.offsets[index + 1]]
 
     def like(self) -> Parameters:
-        """The same names and shapes over a new buffer of zeros: gradients, moments."""
-        return Parameters(self.specs, self.flat.dtype)
+        """The same names and shapes over a new buffer that is not yet filled: gradients."""
+        return Parameters(self.specs, self.flat.dtype, np.empty_like(self.flat))
 
     def __reduce__(self) -> Any:
         return Parameters, (self.specs, self.flat.dtype, self.flat)

@@ -120,7 +120,7 @@ def backward(
     *,
     wants_x: bool,
 ) -> Array:
-    """BPTT of one layer: add to `grads`, replace ``d_final[direction]`` (S, N, H) by the
+    """BPTT of one layer: set `grads`, replace ``d_final[direction]`` (S, N, H) by the
     gradients of the initial states, and return that of the input, empty if not wanted."""
     from fastrnn.kernels.bound import drivers
 

@@ -230,7 +230,8 @@ def test_tokens_of_any_integer_type_and_layout_are_the_same(kind: Any) -> None:
     same = tokens.tolist() if kind is list else tokens.astype(kind)
     np.testing.assert_array_equal(layer(fastrnn.OneHot(same))[0], expected)
     np.testing.assert_array_equal(layer(fastrnn.OneHot(np.asfortranarray(tokens)))[0], expected)
-    np.testing.assert_array_equal(layer(fastrnn.OneHot(tokens[:, 1]))[0], expected[:, 1])
+    unbatched, _ = layer(fastrnn.OneHot(tokens[:, 1]))
+    assert_close(unbatched, expected[:, 1], K_NAIVE * eps(np.float32))
     layer.batch_first = True
     np.testing.assert_array_equal(layer(fastrnn.OneHot(tokens.T))[0], expected.swapaxes(0, 1))
 
@@ -332,9 +333,9 @@ def test_not_finite_numbers_go_where_the_naive_ones_go(
         layer.params[where].flat[4] = poison
     else:
         {"x": x[2, 3], "state": state[0, 3], "d_output": d_output[3, 3]}[where][1] = poison
-    output, final, tape = layer.forward(x, state)
-    grads = layer.backward(tape, d_output)
     with np.errstate(all="ignore"):
+        output, final, tape = layer.forward(x, state)
+        grads = layer.backward(tape, d_output)
         naive_output, naive_final, cache = naive_forward(layer, x, state)
         d_x, d_h0, naive_grads = reference.rnn_backward(cache, wide(d_output), None)
     pairs = {"output": (output, naive_output), "final": (final, naive_final)}

@@ -22,7 +22,7 @@ import numpy as np
 
 from fastrnn.kernels.layer import Layer
 from fastrnn.kernels.primitives import (
-    add_column_sums,
+    column_sums,
     copy,
     fill_rows,
     pack,
@@ -117,10 +117,10 @@ def run_head(params, grads, offsets, h_top, d_top, work, targets, trains, m):
                     work, m.scratch, tile_rows, width, scan.tile)  # fmt: skip
             pack(work, m.row_panels, h_top, row * hidden, hidden, 1, rows, hidden, width)
             product(grads, o, hidden, work, m.logits, 1, vocabulary,
-                    work, m.row_panels, vocabulary, rows, hidden, True,
+                    work, m.row_panels, vocabulary, rows, hidden, row > 0,
                     work, m.scratch, tile_rows, width, scan.tile)  # fmt: skip
-            add_column_sums(grads[o_bias : o_bias + vocabulary], work, m.logits, vocabulary,
-                            rows, vocabulary)  # fmt: skip
+            column_sums(grads[o_bias : o_bias + vocabulary], work, m.logits, vocabulary,
+                        rows, vocabulary, row > 0)  # fmt: skip
     return loss
 
 
@@ -192,7 +192,6 @@ def train_steps(
         for layer in range(m.layers):
             p = m.first if layer == 0 else m.other
             forward_layer(layer, params, offsets, h, memory, saved, work, tokens, p, True)
-        fill_rows(grads, 0, size, grads[:0], 1, size)
         top = m.layers - 1
         stride = m.first.scan.batch * m.first.scan.hidden
         half = m.first.time * stride

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastrnn.kernels.primitives import (
-    add_column_sums,
+    column_sums,
     copy,
     fill_rows,
     gather,
@@ -97,7 +97,7 @@ def run_forward(h, memory, saved, work, x, tokens, w_ih, biased, p):
 
 def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_output,
                  h, memory, saved, x, tokens, w_ih, w_hh, p):  # fmt: skip
-    """BPTT: add to the gradients of the parameters, set that of the input, or add to it.
+    """BPTT: set the gradients of the parameters and that of the input, or add to the latter.
 
     `carry` (S, N, H) holds the gradients of the last states, and those of the initial states on
     return. `d_x` and `d_output` may be empty: not wanted, and zero.
@@ -113,6 +113,12 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_outp
     reverse = s.direction < 0
     blocks = (p.time + p.block - 1) // p.block
     first_step = 0
+    if p.tokens or not blocks:
+        fill_rows(d_w_ih, 0, d_w_ih.size, d_w_ih[:0], 1, d_w_ih.size)
+    if not blocks:
+        fill_rows(d_w_hh, 0, d_w_hh.size, d_w_hh[:0], 1, d_w_hh.size)
+        fill_rows(d_b_ih, 0, d_b_ih.size, d_b_ih[:0], 1, d_b_ih.size)
+        fill_rows(d_b_hh, 0, d_b_hh.size, d_b_hh[:0], 1, d_b_hh.size)
     for i in range(blocks):
         start = p.block * (i if reverse else blocks - 1 - i)
         count = min(p.block, p.time - start)
@@ -127,7 +133,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_outp
         before = (start + (2 if reverse else 0)) * batch * s.stride + s.column
         pack(work, p.row_panels, h, before, s.stride, 1, rows, hidden, p.width)
         product(d_w_hh, 0, hidden, work, r_delta + skipped, 1, gates_hidden,
-                work, p.row_panels, gates_hidden, rows, hidden, True,
+                work, p.row_panels, gates_hidden, rows, hidden, i > 0,
                 work, p.scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         if p.tokens:
             scatter_add(d_w_ih, p.gate_stride, p.token_stride, work, x_delta + skipped,
@@ -136,15 +142,15 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_outp
             row = start * batch
             pack(work, p.row_panels, x, row * p.x_stride, p.x_stride, 1, rows, p.inputs, p.width)
             product(d_w_ih, 0, p.inputs, work, x_delta + skipped, 1, gates_hidden,
-                    work, p.row_panels, gates_hidden, rows, p.inputs, True,
+                    work, p.row_panels, gates_hidden, rows, p.inputs, i > 0,
                     work, p.scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
             if d_x.size:
                 product(d_x, row * p.x_stride, p.x_stride, work, x_delta + skipped, gates_hidden, 1,
                         work, p.input_panels, rows, gates_hidden, p.inputs, add_x,
                         work, p.scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         if d_b_ih.size:
-            add_column_sums(d_b_ih, work, x_delta + skipped, gates_hidden, rows, gates_hidden)
-            add_column_sums(d_b_hh, work, r_delta + skipped, gates_hidden, rows, gates_hidden)
+            column_sums(d_b_ih, work, x_delta + skipped, gates_hidden, rows, gates_hidden, i > 0)
+            column_sums(d_b_hh, work, r_delta + skipped, gates_hidden, rows, gates_hidden, i > 0)
         first_step = r_delta + (count * step if reverse else 0)
     if blocks:
         product(carry, 0, hidden, work, first_step, gates_hidden, 1,

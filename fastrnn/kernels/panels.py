@@ -1,7 +1,7 @@
 """Panels: a matrix copied into the order in which the register tile reads it.
 
 A matrix B (K, columns) is cut into panels of whole vectors, at most `width` vectors each and as
-equal as they can be; zeros fill the last vector. Panel by panel, row k of a panel stands in
+equal as they can be; what fills the last vector is never used. Panel by panel, row k of a panel stands in
 ``vectors * lanes`` adjacent numbers, so the panel of column j begins at element ``K * j``.
 """
 
@@ -48,14 +48,14 @@ def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns,
 def _pack_strided(panels, start, wide, b, b_offset, k_stride, column_stride, k, columns):
     """Copy the next `lanes` columns of B, or the fewer that are left."""
     lanes = VECTOR_BYTES // b.itemsize
-    done = 0
-    if k_stride == 1 and columns >= lanes:
-        done = k - k % lanes
-        for i in range(0, done, lanes):
-            copy_transposed(panels, start + i * wide, wide, b, b_offset + i, column_stride)
-    for i in range(done, k):
-        for j in range(lanes):
-            inside = j < columns
-            panels[start + i * wide + j] = (
-                b[b_offset + i * k_stride + j * column_stride] if inside else 0
-            )
+    if k_stride == 1 and k >= lanes:
+        for i in range(0, k, lanes):
+            i = min(i, k - lanes)
+            copy_transposed(panels, start + i * wide, wide, b, b_offset + i, column_stride, columns)
+    else:
+        for i in range(k):
+            for j in range(lanes):
+                inside = j < columns
+                panels[start + i * wide + j] = (
+                    b[b_offset + i * k_stride + j * column_stride] if inside else 0
+                )

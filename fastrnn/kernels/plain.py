@@ -52,9 +52,10 @@ def fill_rows(c, c_offset, c_stride, row, rows, columns):
     _matrix(c, c_offset, c_stride, 1, rows, columns)[...] = row if row.size else 0
 
 
-def add_column_sums(sums, a, a_offset, a_stride, rows, columns):
-    """See `fastrnn.kernels.product.add_column_sums`."""
-    sums += _matrix(a, a_offset, a_stride, 1, rows, columns).sum(axis=0)
+def column_sums(sums, a, a_offset, a_stride, rows, columns, add):
+    """See `fastrnn.kernels.product.column_sums`."""
+    result = _matrix(a, a_offset, a_stride, 1, rows, columns).sum(axis=0)
+    sums[:columns] = sums[:columns] + result if add else result
 
 
 def _token_rows(weights, gate_stride, token_stride, columns):

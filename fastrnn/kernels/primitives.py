@@ -4,7 +4,7 @@ from fastrnn.kernels import jit
 
 if jit.DISABLED:
     from fastrnn.kernels.plain import (
-        add_column_sums,
+        column_sums,
         copy,
         fill_rows,
         gather,
@@ -21,13 +21,13 @@ else:
     import fastrnn.simd.math  # gives the equations' functions their form on vectors
     from fastrnn.kernels.loss import softmax_cross_entropy
     from fastrnn.kernels.panels import pack
-    from fastrnn.kernels.product import add_column_sums, copy, fill_rows, product
+    from fastrnn.kernels.product import column_sums, copy, fill_rows, product
     from fastrnn.kernels.scan import scan_backward, scan_forward
     from fastrnn.kernels.tokens import gather, scatter_add
     from fastrnn.kernels.update import sum_of_squares, update
 
 __all__ = [
-    "add_column_sums",
+    "column_sums",
     "copy",
     "fill_rows",
     "gather",

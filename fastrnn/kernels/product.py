@@ -84,11 +84,11 @@ def fill_rows(c, c_offset, c_stride, row, rows, columns):
 
 
 @kernel
-def add_column_sums(sums, a, a_offset, a_stride, rows, columns):
-    """sums (columns,) += the sum of the rows of A."""
+def column_sums(sums, a, a_offset, a_stride, rows, columns, add):
+    """sums (columns,)  =  or +=  the sum of the rows of A."""
     lanes = VECTOR_BYTES // a.itemsize
     for j in range(0, columns, lanes):
-        total = load(sums, j, columns - j)
+        total = load(sums, j, columns - j if add else 0)
         for i in range(rows):
             total = total + load(a, a_offset + i * a_stride + j, columns - j)
         store(sums, j, columns - j, total)

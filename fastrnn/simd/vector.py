@@ -444,8 +444,12 @@ def copy_transposed(
     source: Any,
     source_offset: Any,
     source_stride: Any,
+    rows: Any,
 ) -> Any:
-    """Copy a square of as many rows as a vector has lanes, transposed."""
+    """Copy as many numbers of each of the first `rows` rows as a vector has lanes, transposed.
+
+    Where there are fewer rows than lanes, the last row stands for those that are missing.
+    """
     vector = Vector(source.dtype)
     lanes = vector.lanes
     size = types.intp
@@ -454,10 +458,13 @@ def copy_transposed(
         to, of = (
             pointer(context, builder, args[i], sig.args[i], args[i + 1]) for i in (0, 3)
         )
-        rows = [
-            load_at(builder, vector, builder.gep(of, [builder.mul(args[5], INT(i))]))
-            for i in range(lanes)
-        ]
+        last = builder.sub(args[6], INT(1))
+
+        def row_at(i: int) -> ir.Value:
+            there = builder.select(builder.icmp_signed("<", last, INT(i)), last, INT(i))
+            return builder.gep(of, [builder.mul(args[5], there)])
+
+        rows = [load_at(builder, vector, row_at(i)) for i in range(lanes)]
         # log2(lanes) rounds, each interleaving row i with row i + lanes / 2.
         pairs = [i // 2 + lanes * (i % 2) for i in range(2 * lanes)]
         low, high = (
@@ -474,7 +481,7 @@ def copy_transposed(
             store_at(builder, vector, builder.gep(to, [builder.mul(args[2], INT(i))]), row)
         return context.get_dummy_value()
 
-    return types.void(target, size, size, source, size, size), generate
+    return types.void(target, size, size, source, size, size, size), generate
 
 
 @intrinsic

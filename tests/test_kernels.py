@@ -1,0 +1,134 @@
+"""The product, its panels, and the tokens' kernels against NumPy; in NumPy's form too, without the JIT."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import DTYPES, FLOATS, eps, normal
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastrnn.kernels import primitives
+from fastrnn.kernels.jit import tile_address
+from fastrnn.plan import tile_shape
+from fastrnn.simd.cpu import lanes
+
+K_SUM = 4  # k of k*eps*(|A| @ |B|): sums in another order
+GUARD = 19  # numbers before and after every array, that nobody may touch
+MARK = 12345.0
+
+
+def guarded(matrix: Any, row_stride: int, column_stride: int) -> tuple[Any, Any]:
+    """A matrix laid out at two strides in an array of marks: (the array, the matrix's places in it)."""
+    rows, columns = matrix.shape
+    places = GUARD + row_stride * np.arange(rows)[:, None] + column_stride * np.arange(columns)
+    memory = np.full(places.max(initial=0) + 1 + GUARD, MARK, matrix.dtype)
+    memory[places] = matrix
+    return memory, places
+
+
+def strides(rows: int, columns: int, transposed: bool, gap: int) -> tuple[int, int]:
+    return (1, rows + gap) if transposed else (columns + gap, 1)
+
+
+def assert_product(
+    dtype: Any,
+    rows: int,
+    k: int,
+    columns: int,
+    a_transposed: bool = False,
+    b_transposed: bool = False,
+    add: bool = False,
+    gap: int = 0,
+    threads_rows: int | None = None,
+) -> None:
+    a, b, c = normal((rows, k), dtype), normal((k, columns), dtype, 1), normal((rows, columns), dtype, 2)
+    lane = lanes(dtype)
+    high, width = tile_shape(rows if threads_rows is None else threads_rows)
+    a_strides, b_strides = strides(rows, k, a_transposed, gap), strides(k, columns, b_transposed, gap)
+    a_memory, _ = guarded(a, *a_strides)
+    b_memory, _ = guarded(b, *b_strides)
+    start = np.full_like(c, np.nan) if not add else c  # what is there before must not be read
+    c_memory, c_places = guarded(start, columns + gap, 1)
+    panel_size = k * lane * -(-columns // lane)
+    work = np.full(GUARD + panel_size + GUARD + high * width * lane + GUARD, np.nan, dtype)
+    scratch = GUARD + panel_size + GUARD
+    primitives.pack(work, GUARD, b_memory, GUARD, *b_strides, k, columns, width)
+    primitives.product(
+        c_memory, GUARD, columns + gap, a_memory, GUARD, *a_strides, work, GUARD,
+        rows, k, columns, add, work, scratch, high, width, tile_address(np.dtype(dtype)),
+    )  # fmt: skip
+    wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
+    expected = wide_a @ wide_b + (c if add else 0)
+    bound = np.abs(wide_a) @ np.abs(wide_b) + (np.abs(c) if add else 0)
+    error = np.abs(c_memory[c_places] - expected)
+    assert (error <= K_SUM * eps(dtype) * bound).all()  # NaN fails
+    outside = np.ones(c_memory.size, bool)
+    outside[c_places] = False
+    assert (c_memory[outside] == MARK).all()
+    for part in (slice(0, GUARD), slice(scratch - GUARD, scratch), slice(work.size - GUARD, None)):
+        assert np.isnan(work[part]).all()
+
+
+@given(
+    dtype=st.sampled_from(FLOATS),
+    sizes=st.tuples(st.integers(0, 27), st.integers(0, 40), st.integers(0, 70)),
+    flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    gap=st.sampled_from([0, 1, 5]),
+)
+def test_product_is_that_of_numpy(dtype: Any, sizes: Any, flags: Any, gap: int) -> None:
+    assert_product(dtype, *sizes, *flags, gap)
+
+
+@DTYPES
+@pytest.mark.parametrize("add", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "k", "columns"),
+    [(7, 0, 9), (1, 1, 1), (2, 257, 65), (33, 515, 17), (5, 1000, 3), (256, 3, 515), (13, 513, 64)],
+)
+def test_product_of_odd_shapes_and_many_blocks_of_k(
+    rows: int, k: int, columns: int, add: bool, dtype: Any
+) -> None:
+    for a_transposed, b_transposed in [(False, False), (True, True)]:
+        assert_product(dtype, rows, k, columns, a_transposed, b_transposed, add, 3)
+
+
+@DTYPES
+def test_every_tile_shape(dtype: Any) -> None:
+    for planned in range(1, 8):  # rows that the tile was chosen for
+        for rows in range(1, 8):
+            for columns in (1, 8, 24, 31, 64, 97):
+                assert_product(dtype, rows, 11, columns, threads_rows=planned)
+
+
+@DTYPES
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("embedding", [False, True])
+def test_gather_and_scatter_are_products_with_one_hot_rows(
+    embedding: bool, bias: bool, dtype: Any
+) -> None:
+    size, columns, first, rows = 6, 13, 2, 10
+    weights, offsets = normal((columns, size), dtype), normal((columns,), dtype, 1)
+    gate_stride, token_stride = (1, columns) if embedding else (size, 1)
+    flat = (weights.T if embedding else weights).reshape(-1).copy()
+    tokens = np.random.default_rng(0).integers(size, size=first + rows + 3)
+    one_hot = np.eye(size, dtype=dtype)[tokens[first : first + rows]]
+
+    memory, places = guarded(np.full((rows, columns), np.nan, dtype), columns, 1)
+    added = offsets if bias else offsets[:0]
+    primitives.gather(
+        memory, GUARD, flat, gate_stride, token_stride, added, tokens, first, rows, columns
+    )
+    expected = one_hot @ weights.T + (offsets if bias else 0)
+    np.testing.assert_array_equal(memory[places], expected)
+    assert (memory[:GUARD] == MARK).all()
+    assert (memory[-GUARD:] == MARK).all()
+
+    primitives.scatter_add(
+        flat, gate_stride, token_stride, memory, GUARD, tokens, first, rows, columns
+    )
+    result = flat.reshape(size, columns).T if embedding else flat.reshape(columns, size)
+    bound = np.abs(weights) + np.abs(expected).T @ one_hot
+    assert (np.abs(result - (weights + expected.T @ one_hot)) <= K_SUM * eps(dtype) * bound).all()
