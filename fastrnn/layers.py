@@ -226,26 +226,31 @@ class Recurrent(Generic[State]):
             d_outputs = readable(
                 self._time_major("d_output", d_array, shape, "D*H", tape.batched)
             ).reshape(-1)
-        initial = self._state_arrays("d_state", d_state, last.batch, tape.batched)
-        d_states = np.stack(initial)
-        gradients = self._parameters.like()
+        d_final = self._state_arrays("d_state", d_state, last.batch, tape.batched)
+        rows = self.num_layers * self.directions
+        carry = np.zeros((rows, len(self.cell.states), last.batch, self.hidden_size), self.dtype)
+        for i, values in enumerate(d_final or ()):
+            carry[:, i] = values
+        flat = np.empty_like(self.flat)
+        parts = self._parameters.parts_of(flat)
         for layer in reversed(range(self.num_layers)):
             if layer < self.num_layers - 1 and tape.masks:
                 d_outputs = d_outputs * tape.masks[layer].reshape(-1)
             of_layer = slice(layer * self.directions, (layer + 1) * self.directions)
-            d_final = np.ascontiguousarray(d_states[:, of_layer].swapaxes(0, 1))
             wants = layer > 0 or (wants_x and not last.is_tokens)
             d_outputs = recurrence.backward(
-                self.cell, tape.inputs[layer], tape.kept[layer], d_outputs, d_final,
-                self._weights(self._parameters, layer), self._weights(gradients, layer),
+                self.cell, tape.inputs[layer], tape.kept[layer], d_outputs, carry[of_layer],
+                self._weights(self._parameters.parts, layer), self._weights(parts, layer),
                 self._pool, wants_x=wants,
             )  # fmt: skip
-            d_states[:, of_layer] = d_final.swapaxes(0, 1)
         d_x = None
         if wants_x and not last.is_tokens:
-            d_x = self._laid_out(d_outputs.reshape(last.time, last.batch, self.input_size), tape.batched)
-        state = self._state_out(list(d_states), tape.batched)
-        return Grads(d_x, state, dict(gradients.views), gradients.flat)
+            array = d_outputs.reshape(last.time, last.batch, self.input_size)
+            d_x = self._laid_out(array, tape.batched)
+        states = [carry[:, i] for i in range(carry.shape[1])]
+        return Grads(
+            d_x, self._state_out(states, tape.batched), self._parameters.views_of(parts), flat
+        )
 
     def _run(
         self, x: ArrayLike | OneHot, state: Any, *, keep: bool
@@ -253,17 +258,18 @@ class Recurrent(Generic[State]):
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
         tape = Tape([], [], [], batched)
-        final: list[list[Array]] = [[] for _ in states]
+        shape = (self.num_layers * self.directions, current.batch, self.hidden_size)
+        final = [np.empty(shape, self.dtype) for _ in self.cell.states]
         for layer in range(self.num_layers):
             first = layer * self.directions
-            initial = [[s[first + d] for s in states] for d in range(self.directions)]
-            weights = self._weights(self._parameters, layer)
+            initial = states and [s[first : first + self.directions] for s in states]
             kept = recurrence.forward(
-                self.cell, current, initial, weights, self._pool, keep=keep
-            )
+                self.cell, current, initial, self.hidden_size,
+                self._weights(self._parameters.parts, layer), self._pool, keep=keep,
+            )  # fmt: skip
             for direction in range(self.directions):
                 for place, value in zip(final, kept.final(direction)):
-                    place.append(value)
+                    place[first + direction] = value
             output = kept.output
             if keep:
                 tape.inputs.append(current)
@@ -276,22 +282,18 @@ class Recurrent(Generic[State]):
                     current.time, current.batch, output.shape[2], output.reshape(-1),
                     recurrence.empty(np.int64),
                 )  # fmt: skip
-        last_state = self._state_out([np.stack(values) for values in final], batched)
-        return self._laid_out(output, batched), last_state, tape
+        return self._laid_out(output, batched), self._state_out(final, batched), tape
 
     def _mask(self, shape: tuple[int, ...]) -> Array:
         (seed,) = self._dropout_seed.spawn(1)
         kept = np.random.default_rng(seed).random(shape, np.float32) >= self.dropout
         return kept * self.dtype.type(1 / (1 - self.dropout) if self.dropout < 1 else 0)
 
-    def _weights(self, parameters: Parameters, layer: int) -> list[Weights]:
+    def _weights(self, parts: list[Array], layer: int) -> list[Weights]:
         count = 4 if self.bias else 2
         absent = [] if self.bias else [recurrence.empty(self.dtype)] * 2
-        first = layer * self.directions * count
-        return [
-            Weights(*(parameters.part(first + d * count + i) for i in range(count)), *absent)
-            for d in range(self.directions)
-        ]
+        starts = range(layer * self.directions * count, (layer + 1) * self.directions * count, count)
+        return [Weights(*parts[start : start + count], *absent) for start in starts]
 
     def _input(self, x: ArrayLike | OneHot) -> tuple[Input, bool]:
         tokens = isinstance(x, OneHot)
@@ -344,12 +346,14 @@ class Recurrent(Generic[State]):
             return array[:, 0]
         return array.swapaxes(0, 1) if self.batch_first else array
 
-    def _state_arrays(self, name: str, state: Any, batch: int, batched: bool) -> list[Array]:
-        """Each state as (L*D, N, H)."""
+    def _state_arrays(
+        self, name: str, state: Any, batch: int, batched: bool
+    ) -> list[Array] | None:
+        """Each state as (L*D, N, H); None for zeros."""
         names = self.cell.states
         rows = self.num_layers * self.directions
         if state is None:
-            return [np.zeros((rows, batch, self.hidden_size), self.dtype) for _ in names]
+            return None
         if len(names) > 1 and not (isinstance(state, tuple | list) and len(state) == len(names)):
             raise TypeError(
                 f"{name} must be a tuple ({', '.join(names)}), got {type(state).__name__}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +25,7 @@ class Spec(NamedTuple):
 class Views(dict[str, Array]):
     """The parameters by name. Assigning to a name copies into its view; names are fixed."""
 
-    def __init__(self, views: Iterable[tuple[str, Array]], specs: tuple[Spec, ...]) -> None:
+    def __init__(self, views: Mapping[str, Array], specs: tuple[Spec, ...]) -> None:
         super().__init__(views)
         self._meanings = {s.name: s.meaning for s in specs}
 
@@ -67,30 +69,29 @@ class Parameters:
     Attributes
     ----------
     flat : ndarray (size,)
+    parts : list of ndarray
+        Each parameter as one dimension, a view of `flat`.
     views : dict of str to ndarray
-        Each parameter, a view of `flat`.
+        Each parameter with its shape, a view of `flat`.
     """
 
     def __init__(self, specs: Iterable[Spec], dtype: np.dtype[Any], flat: Array | None = None):
         self.specs = tuple(specs)
-        sizes = [int(np.prod(s.shape, dtype=np.int64)) for s in self.specs]
-        self.offsets = tuple(int(o) for o in np.cumsum([0, *sizes]))
+        self.offsets = tuple(accumulate((math.prod(s.shape) for s in self.specs), initial=0))
         self.flat: Array = np.zeros(self.offsets[-1], dtype) if flat is None else flat
-        self.views = Views(((s.name, self.view(i)) for i, s in enumerate(self.specs)), self.specs)
+        self.parts = self.parts_of(self.flat)
+        self.views = Views(self.views_of(self.parts), self.specs)
 
-    def view(self, index: int) -> Array:
-        """The parameter at a place in the order, with its shape."""
-        spec = self.specs[index]
-        part = self.part(index)
-        return part.reshape(spec.shape[::-1]).T if spec.transposed else part.reshape(spec.shape)
+    def parts_of(self, flat: Array) -> list[Array]:
+        """The parameters in a buffer that is laid out like `flat`, each as one dimension."""
+        return [flat[start:end] for start, end in pairwise(self.offsets)]
 
-    def part(self, index: int) -> Array:
-        """The memory of the parameter at a place in the order, as one dimension."""
-        return self.flat[self.offsets[index] : self.offsets[index + 1]]
-
-    def like(self) -> Parameters:
-        """The same names and shapes over a new buffer that is not yet filled: gradients."""
-        return Parameters(self.specs, self.flat.dtype, np.empty_like(self.flat))
+    def views_of(self, parts: list[Array]) -> dict[str, Array]:
+        """The parameters by name and with their shapes, from their `parts`."""
+        return {
+            s.name: part.reshape(s.shape[::-1]).T if s.transposed else part.reshape(s.shape)
+            for s, part in zip(self.specs, parts)
+        }
 
     def __reduce__(self) -> Any:
         return Parameters, (self.specs, self.flat.dtype, self.flat)

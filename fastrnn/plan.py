@@ -6,8 +6,6 @@ Importing this module does not import numba; making a plan does.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -152,24 +150,22 @@ def aligned_empty(elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
 
 
 class WorkspacePool:
-    """Workspaces that calls borrow: one at a time for each thread that is inside a call."""
+    """Workspaces that calls borrow: one for each thread that is inside a call at one time."""
 
     def __init__(self) -> None:
         self._free: list[np.ndarray[Any, Any]] = []
 
-    @contextmanager
-    def borrow(self, elements: int, dtype: np.dtype[Any]) -> Iterator[np.ndarray[Any, Any]]:
-        """A workspace of at least so many elements, returned to the pool afterwards."""
+    def take(self, elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        """A workspace of at least so many elements; give it back after use."""
         try:
             work = self._free.pop()
         except IndexError:
-            work = aligned_empty(elements, dtype)
-        if work.size < elements:
-            work = aligned_empty(elements, dtype)
-        try:
-            yield work
-        finally:
-            self._free.append(work)
+            return aligned_empty(elements, dtype)
+        return work if work.size >= elements else aligned_empty(elements, dtype)
+
+    def give(self, work: np.ndarray[Any, Any]) -> None:
+        """Return a workspace."""
+        self._free.append(work)
 
     def __reduce__(self) -> Any:
         return WorkspacePool, ()

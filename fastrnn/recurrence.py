@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +22,7 @@ class Weights(NamedTuple):
     bias_hh: Array
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """What a layer reads: floats (T, N, I), or tokens (T, N) that stand for one-hot rows."""
 
     time: int
@@ -37,8 +36,7 @@ class Input:
         return self.floats.size == 0 and self.tokens.size > 0
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """What one layer keeps of its forward pass.
 
     Attributes
@@ -71,40 +69,43 @@ class Kept:
 def forward(
     cell: Cell,
     x: Input,
-    initial: Sequence[Sequence[Array]],
+    initial: Sequence[Array] | None,
+    hidden: int,
     weights: Sequence[Weights],
     pool: WorkspacePool,
     *,
     keep: bool,
 ) -> Kept:
-    """Run one layer; ``initial[direction]`` are its states, each (N, H)."""
+    """Run one layer from the states `initial`, each (D, N, H), or from zeros."""
     from fastrnn.kernels.bound import drivers
 
     directions = len(weights)
     dtype = weights[0].weight_hh.dtype
-    hidden = initial[0][0].shape[1]
-    others = len(cell.states) - 1
-    h = np.empty((x.time + directions, x.batch, directions, hidden), dtype)
-    kept = Kept(h, [], [])
-    for direction, (states, w) in enumerate(zip(initial, weights)):
+    others, nothing = len(cell.states) - 1, empty(dtype)
+    kept = Kept(np.empty((x.time + directions, x.batch, directions, hidden), dtype), [], [])
+    for direction, w in enumerate(weights):
         plan = plan_layer(
             cell, dtype, x.time, x.batch, x.size, hidden,
             directions=directions, direction=direction, tokens=x.is_tokens, keep=keep,
         )  # fmt: skip
         scan = plan.layer.scan
         first = x.time + 1 if direction else 0
-        memory = np.empty((others, scan.ring, x.batch, hidden), dtype)
-        saved = np.empty((x.time, x.batch, scan.keep * len(cell.saved), hidden), dtype)
-        h[first, :, direction] = states[0]
-        for place, state in zip(memory, states[1:]):
-            place[first % scan.ring] = state
+        memory = np.empty((others, scan.ring, x.batch, hidden), dtype) if others else nothing
+        shape = (x.time, x.batch, len(cell.saved), hidden)
+        saved = np.empty(shape, dtype) if scan.keep else nothing
+        kept.h[first, :, direction] = 0 if initial is None else initial[0][direction]
+        for i in range(others):
+            memory[i, first % scan.ring] = 0 if initial is None else initial[i + 1][direction]
         kept.memory.append(memory)
         kept.saved.append(saved)
-        with pool.borrow(plan.work, dtype) as work:
+        work = pool.take(plan.work, dtype)
+        try:
             drivers(cell).forward(
-                h.reshape(-1), memory.reshape(-1), saved.reshape(-1), work,
+                kept.h.reshape(-1), memory.reshape(-1), saved.reshape(-1), work,
                 x.floats, x.tokens, *w, plan.layer,
             )  # fmt: skip
+        finally:
+            pool.give(work)
     return kept
 
 
@@ -113,35 +114,39 @@ def backward(
     x: Input,
     kept: Kept,
     d_output: Array,
-    d_final: Sequence[Array],
+    carry: Array,
     weights: Sequence[Weights],
     grads: Sequence[Weights],
     pool: WorkspacePool,
     *,
     wants_x: bool,
 ) -> Array:
-    """BPTT of one layer: set `grads`, replace ``d_final[direction]`` (S, N, H) by the
-    gradients of the initial states, and return that of the input, empty if not wanted."""
+    """BPTT of one layer: set `grads`, replace `carry` (D, S, N, H), the gradients of the last
+    states, by those of the initial ones, and return that of the input, empty if not wanted."""
     from fastrnn.kernels.bound import drivers
 
     directions = len(weights)
-    dtype = d_final[0].dtype
+    dtype = carry.dtype
     d_x = np.empty(x.time * x.batch * x.size if wants_x else 0, dtype)
     for direction, (w, g) in enumerate(zip(weights, grads)):
         plan = plan_layer(
             cell, dtype, x.time, x.batch, x.size, kept.h.shape[3],
             directions=directions, direction=direction, tokens=x.is_tokens, keep=True,
         )  # fmt: skip
-        with pool.borrow(plan.work, dtype) as work:
+        work = pool.take(plan.work, dtype)
+        try:
             drivers(cell).backward(
-                *g, d_x, direction > 0, d_final[direction].reshape(-1), work, d_output,
+                *g, d_x, direction > 0, carry[direction].reshape(-1), work, d_output,
                 kept.h.reshape(-1), kept.memory[direction].reshape(-1),
                 kept.saved[direction].reshape(-1), x.floats, x.tokens,
                 w.weight_ih, w.weight_hh, plan.layer,
             )  # fmt: skip
+        finally:
+            pool.give(work)
     return d_x
 
 
+@functools.cache
 def empty(dtype: Any) -> Array:
     """An array of nothing: what is absent, in the type that kernels are compiled for."""
     return np.empty(0, dtype)

@@ -229,7 +229,7 @@ class Trainer:
         self._d_h = np.empty(min(2, plan.layers) * plan.time * unit, dtype)
         self._carry = np.empty((1 + plan.others) * unit, dtype)
         self._work = aligned_empty(plan.work, dtype)
-        self._grads = self.parameters.like()
+        self._grads = np.zeros_like(self.parameters.flat)
         self._tokens = np.empty(plan.time * plan.batch, np.int64)
         self._targets = np.empty_like(self._tokens)
         self._offsets = model_offsets(self.parameters, self.layers)
@@ -243,7 +243,7 @@ class Trainer:
     @property
     def gradients(self) -> dict[str, Array]:
         """The last step's gradients by name, before clipping."""
-        return self._grads.views
+        return self.parameters.views_of(self.parameters.parts_of(self._grads))
 
     @property
     def tokens_per_step(self) -> int:
@@ -275,7 +275,7 @@ class Trainer:
         norm_limit = math.inf if options.clip_norm is None else options.clip_norm
         start = time.perf_counter()
         done, self.position = model_drivers(self.cell, options.rule).train_steps(
-            losses, norms, self.parameters.flat, self._grads.flat, self.slots.reshape(-1),
+            losses, norms, self.parameters.flat, self._grads, self.slots.reshape(-1),
             self.h, self.memory, self._saved, self._d_h, self._carry, self._work, self._tokens,
             self._targets, hypers, self._offsets, self.streams.reshape(-1), self.streams.shape[1],
             self.position, float(norm_limit), plan.model,
@@ -283,10 +283,10 @@ class Trainer:
         seconds = time.perf_counter() - start
         self.step += done
         if done < steps:
-            wrong = np.flatnonzero(~np.isfinite(self._grads.flat))
+            wrong = np.flatnonzero(~np.isfinite(self._grads))
             first = int(wrong[0])
             raise NonFiniteGradientError(
-                self._grads.owner(first), self.step + 1, float(self._grads.flat[first])
+                self.parameters.owner(first), self.step + 1, float(self._grads[first])
             )
         return Slice(losses, norms, seconds)
 

@@ -89,7 +89,10 @@ def test_a_cell_of_the_user_is_that_of_torch(given: str, case: Any, cell: Any, d
     peer.load_state_dict({k: torch.from_numpy(p) for k, p in layer.state_dict().items()})
 
     rows = (layers * layer.directions, batch, hidden)
-    x, d_output = normal((time, batch, inputs), dtype), normal((time, batch, layer.directions * hidden), dtype, 1)
+    x, d_output = (
+        normal((time, batch, inputs), dtype),
+        normal((time, batch, layer.directions * hidden), dtype, 1),
+    )
     state = tuple(normal(rows, dtype, 2 + i) for i in range(len(cell.states)))
     d_state = tuple(normal(rows, dtype, 5 + i) for i in range(len(cell.states)))
 
@@ -115,11 +118,16 @@ def test_a_cell_of_the_user_is_that_of_torch(given: str, case: Any, cell: Any, d
     scales = {"no d_output": (0, 1), "no d_state": (1, 0)}.get(given, (1, 1))
     torch.autograd.backward(
         [output_peer, *as_tuple(final_peer)],
-        [scales[0] * torch.from_numpy(d_output), *(scales[1] * torch.from_numpy(d) for d in d_state)],
+        [
+            scales[0] * torch.from_numpy(d_output),
+            *(scales[1] * torch.from_numpy(d) for d in d_state),
+        ],
     )
     pairs = [("output", output, output_peer), ("x", grads.x, x_peer.grad)]
     pairs += [(n, a, b) for n, a, b in zip(cell.states, as_tuple(final), as_tuple(final_peer))]
-    pairs += [(f"d_{n}", a, b.grad) for n, a, b in zip(cell.states, as_tuple(grads.state), state_peer)]
+    pairs += [
+        (f"d_{n}", a, b.grad) for n, a, b in zip(cell.states, as_tuple(grads.state), state_peer)
+    ]
     pairs += [(name, grads.params[name], p.grad) for name, p in peer.named_parameters()]
     for name, ours, theirs in pairs:
         assert ours.dtype == dtype

@@ -165,7 +165,9 @@ def test_layouts_of_batch_first_and_unbatched_are_named() -> None:
     with pytest.raises(ValueError, match=r"x must have shape \(N, T, I\) or \(T, I\), got \(3,\)"):
         first(X[0, 0])
     tape = first.forward(X)[2]  # N = 6, T = 4
-    with pytest.raises(ValueError, match=r"d_output .* \(N, T, D\*H\) = \(6, 4, 5\), got \(4, 6, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"d_output .* \(N, T, D\*H\) = \(6, 4, 5\), got \(4, 6, 5\)"
+    ):
         first.backward(tape, np.zeros((4, 6, 5), np.float32))
     with pytest.raises(ValueError, match=r"state .* \(L\*D, H\) = \(1, 5\), got \(1, 4, 5\)"):
         first(X[0], STATE)

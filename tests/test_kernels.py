@@ -44,10 +44,17 @@ def assert_product(
     gap: int = 0,
     threads_rows: int | None = None,
 ) -> None:
-    a, b, c = normal((rows, k), dtype), normal((k, columns), dtype, 1), normal((rows, columns), dtype, 2)
+    a, b, c = (
+        normal((rows, k), dtype),
+        normal((k, columns), dtype, 1),
+        normal((rows, columns), dtype, 2),
+    )
     lane = lanes(dtype)
     high, width = tile_shape(rows if threads_rows is None else threads_rows)
-    a_strides, b_strides = strides(rows, k, a_transposed, gap), strides(k, columns, b_transposed, gap)
+    a_strides, b_strides = (
+        strides(rows, k, a_transposed, gap),
+        strides(k, columns, b_transposed, gap),
+    )
     a_memory, _ = guarded(a, *a_strides)
     b_memory, _ = guarded(b, *b_strides)
     start = np.full_like(c, np.nan) if not add else c  # what is there before must not be read

@@ -108,8 +108,14 @@ def test_random_networks_are_the_naive_ones(
         cell, inputs, hidden, layers, bias=bias, bidirectional=bidirectional, dtype=dtype, seed=seed
     )
     rows = layers * layer.directions
-    shapes = [(rows, batch, hidden), (time, batch, layer.directions * hidden), (rows, batch, hidden)]
-    wanted = [normal(s, dtype, seed + i) if g else None for i, (s, g) in enumerate(zip(shapes, given_))]
+    shapes = [
+        (rows, batch, hidden),
+        (time, batch, layer.directions * hidden),
+        (rows, batch, hidden),
+    ]
+    wanted = [
+        normal(s, dtype, seed + i) if g else None for i, (s, g) in enumerate(zip(shapes, given_))
+    ]
     assume(compare(layer, normal((time, batch, inputs), dtype, seed + 9), *wanted))
 
 
@@ -155,7 +161,10 @@ def test_networks_are_those_of_torch(case: Any, cell: Any, batch_first: bool, dt
 
     lead = (batch, time) if batch_first else (time, batch)
     rows = layers * layer.directions
-    x, d_output = normal((*lead, inputs), dtype), normal((*lead, layer.directions * hidden), dtype, 1)
+    x, d_output = (
+        normal((*lead, inputs), dtype),
+        normal((*lead, layer.directions * hidden), dtype, 1),
+    )
     state, d_state = (normal((rows, batch, hidden), dtype, seed) for seed in (2, 3))
     output, final, tape = layer.forward(x, state)
     grads = layer.backward(tape, d_output, d_state)
@@ -404,7 +413,9 @@ def with_masks(layer: Any, x: Any, masks: list[Any], d_output: Any) -> Any:
     """Naive output, gradient of x and of the parameters, outputs of each layer but the last masked."""
     caches, output = [], wide(x)
     for k in range(layer.num_layers):
-        params = {n.replace(f"_l{k}", "_l0"): wide(p) for n, p in layer.params.items() if f"_l{k}" in n}
+        params = {
+            n.replace(f"_l{k}", "_l0"): wide(p) for n, p in layer.params.items() if f"_l{k}" in n
+        }
         output, _, cache = reference.rnn_forward(
             output, None, params, bidirectional=layer.bidirectional, nonlinearity=layer.nonlinearity
         )
@@ -474,7 +485,9 @@ def test_the_same_call_gives_the_same_bits(cell: Any, dtype: Any) -> None:
 
 
 @DTYPES
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))]
+)
 def test_a_copy_is_a_layer_of_its_own(duplicate: Any, dtype: Any) -> None:
     layer = make_layer(RNN_TANH, 3, 5, 2, dropout=0.4, dtype=dtype)
     x = normal((4, 2, 3), dtype)

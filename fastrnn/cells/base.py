@@ -51,6 +51,9 @@ class Cell:
     apart: tuple[str, ...] = ()
     h_carried: bool = False
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def __post_init__(self) -> None:
         if not self.gates or not self.states:
             raise ValueError(f"cell {self.name!r} must name at least one gate and one state")
