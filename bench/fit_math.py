@@ -41,9 +41,7 @@ def remez(degree: int, rounds: int = 12) -> tuple[list[mp.mpf], mp.mpf]:
         solution = mp.lu_solve(mp.matrix(rows), mp.matrix([target(r) for r in points]))
         coefficients = [solution[j] for j in range(degree + 1)]
 
-        errors = [
-            (weight(r) * (mp.polyval(coefficients[::-1], r) - target(r)), r) for r in grid
-        ]
+        errors = [(weight(r) * (mp.polyval(coefficients[::-1], r) - target(r)), r) for r in grid]
         extremes: list[tuple[mp.mpf, mp.mpf]] = []
         for error in errors:
             if extremes and mp.sign(error[0]) == mp.sign(extremes[-1][0]):

@@ -14,9 +14,10 @@ from typing import Any
 
 import numba
 import numpy as np
+
 import fastrnn.simd.math  # noqa: F401  (gives the functions their vector form)
 from fastrnn.simd import functions
-from fastrnn.simd.vector import load, store
+from fastrnn.simd.memory import load, store
 
 NAMES = ("exp", "tanh", "sigmoid")
 

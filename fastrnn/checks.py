@@ -6,7 +6,7 @@ Errors are raised before any work and name the argument, what it must be, and wh
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,14 +62,14 @@ def check_number(
         raise TypeError(
             f"{name} must be a number, got {value!r} of type {type(value).__name__}"
         ) from None
-    limits = [
-        (above, lambda limit: number > limit, "above"),
-        (least, lambda limit: number >= limit, "at least"),
-        (below, lambda limit: number < limit, "below"),
-        (most, lambda limit: number <= limit, "at most"),
+    limits: list[tuple[float | None, str, Callable[[float, float], bool]]] = [
+        (above, "above", operator.gt),
+        (least, "at least", operator.ge),
+        (below, "below", operator.lt),
+        (most, "at most", operator.le),
     ]
-    wanted = [f"{word} {limit:g}" for limit, _, word in limits if limit is not None]
-    holds = all(test(limit) for limit, test, _ in limits if limit is not None)
+    wanted = [f"{word} {limit:g}" for limit, word, _ in limits if limit is not None]
+    holds = all(test(number, limit) for limit, _, test in limits if limit is not None)
     if not (holds and np.isfinite(number)):
         raise ValueError(f"{name} must be {' and '.join(wanted) or 'finite'}, got {number:g}")
     return number

@@ -101,4 +101,5 @@ def parallel_streams(tokens: Tokens, batch_size: int, steps: int) -> Tokens:
             f"{batch_size} * {steps} + 1 = {batch_size * steps + 1} tokens, got {tokens.size}"
         )
     starts = np.arange(batch_size)[:, None] * transitions
-    return tokens[starts + np.arange(transitions + 1)]
+    streams: Tokens = tokens[starts + np.arange(transitions + 1)]
+    return streams

@@ -70,9 +70,7 @@ def save_model(
     write_atomically(path, save(contiguous, metadata=metadata))
 
 
-def load_model(
-    path: str | os.PathLike[str], kind: str
-) -> tuple[dict[str, Any], dict[str, Array]]:
+def load_model(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, Array]]:
     """Read what `save_model` wrote.
 
     Raises
@@ -109,9 +107,7 @@ def load_model(
 def _check_metadata(target: Path, kind: str, metadata: Mapping[str, str]) -> None:
     found = metadata.get("format")
     if found != f"fastrnn.{kind}":
-        raise ModelFileError(
-            f"{target} must be a file of format 'fastrnn.{kind}', got {found!r}"
-        )
+        raise ModelFileError(f"{target} must be a file of format 'fastrnn.{kind}', got {found!r}")
     version = metadata.get("format_version", "")
     if not version.isdigit():
         raise ModelFileError(f"{target} has no readable format version: {version!r}")

@@ -90,7 +90,7 @@ class Parameters:
         """The parameters by name and with their shapes, from their `parts`."""
         return {
             s.name: part.reshape(s.shape[::-1]).T if s.transposed else part.reshape(s.shape)
-            for s, part in zip(self.specs, parts)
+            for s, part in zip(self.specs, parts, strict=True)
         }
 
     def __reduce__(self) -> Any:

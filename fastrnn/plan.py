@@ -1,4 +1,4 @@
-"""Plans: for given sizes, which tile, how many times in a block, and where the workspace's parts lie.
+"""Plans: for given sizes, which tile, how many times in a block, which part of the workspace.
 
 Importing this module does not import numba; making a plan does.
 """
@@ -134,7 +134,9 @@ def plan_layer(
         recurrent_bias=regions.add(gates_hidden),
         x_part=delta,
         r_delta=regions.add((block + 1) * batch * gates_hidden) if cell.apart else delta,
-        row_panels=regions.add(block * batch * max(padded(hidden), 0 if tokens else padded(inputs))),
+        row_panels=regions.add(
+            block * batch * max(padded(hidden), 0 if tokens else padded(inputs))
+        ),
         scratch=regions.add(
             max(rows * vectors * gates, tile_rows * tile_width, rows * vectors) * width
         ),

@@ -33,6 +33,7 @@ class Input(NamedTuple):
 
     @property
     def is_tokens(self) -> bool:
+        """Whether there are tokens; what is empty is read as floats."""
         return self.floats.size == 0 and self.tokens.size > 0
 
 
@@ -121,14 +122,17 @@ def backward(
     *,
     wants_x: bool,
 ) -> Array:
-    """BPTT of one layer: set `grads`, replace `carry` (D, S, N, H), the gradients of the last
-    states, by those of the initial ones, and return that of the input, empty if not wanted."""
+    """BPTT of one layer: set `grads` and return the gradient of the input, empty if not wanted.
+
+    `carry` (D, S, N, H) holds the gradients of the last states, and those of the initial states on
+    return.
+    """
     from fastrnn.kernels.bound import drivers
 
     directions = len(weights)
     dtype = carry.dtype
     d_x = np.empty(x.time * x.batch * x.size if wants_x else 0, dtype)
-    for direction, (w, g) in enumerate(zip(weights, grads)):
+    for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
         plan = plan_layer(
             cell, dtype, x.time, x.batch, x.size, kept.h.shape[3],
             directions=directions, direction=direction, tokens=x.is_tokens, keep=True,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +13,13 @@ import numpy as np
 from fastrnn.cells import Cell
 from fastrnn.checks import Array, check_choice, check_integer, check_number
 from fastrnn.data import Tokens
+from fastrnn.model_plan import model_offsets, plan_model
 from fastrnn.optimizers import OPTIMIZERS, Optimizer
 from fastrnn.params import Parameters
-from fastrnn.plan import Regions, aligned_empty, plan_layer, tile_shape
+from fastrnn.plan import aligned_empty
 
 #: Seconds that a call of the kernels should take: a progress bar moves, Ctrl-C is heard.
 SLICE_SECONDS = 0.05
-
-#: Rows of logits that exist at one time, at most.
-HEAD_ROWS = 256
 
 SCHEDULES = ("constant", "linear", "cosine")
 
@@ -97,84 +94,6 @@ class TrainingOptions:
         return base
 
 
-class ModelPlan(NamedTuple):
-    """A language model's sizes as its kernels take them, and what they need."""
-
-    model: Any
-    #: Elements of the workspace of a layer and of the head.
-    work: int
-    hidden: int
-    layers: int
-    time: int
-    batch: int
-    #: States beside h, slots of each, and numbers saved of a unit and time.
-    others: int
-    ring: int
-    saved: int
-
-    def buffers(self, dtype: np.dtype[Any]) -> dict[str, Array]:
-        """New arrays for the states: of zeros at the start, and what else a pass needs."""
-        unit = self.batch * self.hidden
-        return {
-            "h": np.zeros(self.layers * (self.time + 1) * unit, dtype),
-            "memory": np.zeros(self.layers * self.others * self.ring * unit, dtype),
-        }
-
-
-@functools.lru_cache(maxsize=256)
-def plan_model(
-    cell: Cell,
-    dtype: np.dtype[Any],
-    time: int,
-    batch: int,
-    vocabulary: int,
-    hidden: int,
-    layers: int,
-    *,
-    keep: bool,
-) -> ModelPlan:
-    """Plan a language model's passes over blocks of `time` tokens in `batch` streams."""
-    from fastrnn.kernels.language_model import Model
-    from fastrnn.simd.cpu import lanes
-
-    width = lanes(dtype)
-
-    def padded(columns: int) -> int:
-        return -(-columns // width) * width
-
-    first = plan_layer(
-        cell, dtype, time, batch, vocabulary, hidden, tokens=True, token_rows=True, keep=keep
-    )
-    other = plan_layer(cell, dtype, time, batch, hidden, hidden, keep=keep)
-    rows = min(HEAD_ROWS, time * batch)
-    tile_rows, vectors = tile_shape(HEAD_ROWS)
-    regions = Regions(dtype.itemsize)
-    model = Model(
-        first=first.layer,
-        other=other.layer,
-        layers=layers,
-        vocabulary=vocabulary,
-        rows=rows,
-        logits=regions.add(rows * vocabulary),
-        forward_panels=regions.add(hidden * padded(vocabulary)),
-        backward_panels=regions.add(vocabulary * padded(hidden)) if keep else 0,
-        row_panels=regions.add(rows * padded(hidden)) if keep else 0,
-        scratch=regions.add(tile_rows * vectors * width),
-    )
-    work = max(first.work, other.work if layers > 1 else 0, regions.size)
-    return ModelPlan(
-        model, work, hidden, layers, time, batch,
-        len(cell.states) - 1, first.layer.scan.ring, len(cell.saved) if keep else 0,
-    )  # fmt: skip
-
-
-def model_offsets(parameters: Parameters, layers: int) -> Array:
-    """Where the kernels find each layer's parameters and the head's; see `language_model`."""
-    offsets = np.zeros(4 * (layers + 1), np.int64)
-    offsets[: 4 * layers + 2] = parameters.offsets[: 4 * layers + 2]
-    return offsets
-
-
 class Slice(NamedTuple):
     """What some steps of training did."""
 
@@ -222,8 +141,7 @@ class Trainer:
         )  # fmt: skip
         plan = self._plan
         self.slots = np.zeros((options.rule.slots, self.parameters.flat.size), dtype)
-        buffers = plan.buffers(dtype)
-        self.h, self.memory = buffers["h"], buffers["memory"]
+        self.h, self.memory = plan.states(dtype)
         unit = plan.batch * plan.hidden
         self._saved = np.empty(plan.layers * plan.time * plan.saved * unit, dtype)
         self._d_h = np.empty(min(2, plan.layers) * plan.time * unit, dtype)
@@ -302,3 +220,107 @@ class Trainer:
             if self.step > 1 or done.seconds < SLICE_SECONDS:
                 self._seconds_per_step = max(done.seconds / done.losses.size, 1e-6)
             yield done
+
+    def state(self) -> dict[str, Any]:
+        """Copies of all that the next step depends on besides the parameters and the text."""
+        return {
+            "step": self.step,
+            "position": self.position,
+            "options": asdict(self.options),
+            "slots": self.slots.copy(),
+            "h": self.carried().copy(),
+            "memory": self.memory.copy(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`; ValueError if it does not fit."""
+        now, then = asdict(self.options), state["options"]
+        for name in ("sequence_length", "batch_size", "optimizer"):
+            if now[name] != then[name]:
+                raise ValueError(
+                    f"{name} must be {then[name]!r} to resume this training, got {now[name]!r}"
+                )
+        arrays = {"slots": self.slots, "h": self.carried(), "memory": self.memory}
+        for name, place in arrays.items():
+            if place.shape != state[name].shape:
+                raise ValueError(
+                    f"the training's {name} must have shape {place.shape}, got {state[name].shape}"
+                )
+            place[...] = state[name]
+        length = self.streams.shape[1]
+        if not 0 <= state["position"] <= length:
+            raise ValueError(
+                f"position must be in the text of length {length}, got {state['position']}"
+            )
+        self.step, self.position = int(state["step"]), int(state["position"])
+
+
+class Progress(NamedTuple):
+    """Where a training stands; `fit` passes it to its callback about every 50 ms."""
+
+    step: int
+    total: int
+    #: Mean loss of the steps of this slice, in nats per token.
+    loss: float
+    tokens_per_second: float
+    #: The last validation loss, if any.
+    validation: float | None
+
+
+@dataclass
+class History:
+    """What happened in training: of each step its loss and gradient norm, and validations."""
+
+    loss: list[float] = field(default_factory=list)
+    gradient_norm: list[float] = field(default_factory=list)
+    #: (step, loss) of each validation.
+    validation: list[tuple[int, float]] = field(default_factory=list)
+    #: Seconds in the training kernels, those of the first call apart: it may have compiled them.
+    seconds: float = 0.0
+    first_call_seconds: float = 0.0
+    stopped_early: bool = False
+
+    def add(self, done: Slice) -> None:
+        """Append what some steps did."""
+        self.loss += done.losses.tolist()
+        self.gradient_norm += done.norms.tolist()
+        if self.first_call_seconds:
+            self.seconds += done.seconds
+        else:
+            self.first_call_seconds = done.seconds
+
+
+def train(
+    trainer: Trainer,
+    steps: int,
+    history: History,
+    validate: Callable[[], float] | None,
+    validate_every: int | None,
+    patience: int | None,
+    progress: Callable[[Progress], None] | None,
+) -> None:
+    """Train so many steps; see `fastrnn.LanguageModel.fit` for the meaning of each argument."""
+    end, flat = trainer.step + steps, trainer.parameters.flat
+    every = validate_every or max(1, steps // 10)
+    best, best_flat, waited = math.inf, None, 0
+    while trainer.step < end:
+        until = min(end, trainer.step + every) if validate else end
+        for done in trainer.slices(until - trainer.step):
+            history.add(done)
+            if progress:
+                validation = history.validation[-1][1] if history.validation else None
+                rate = trainer.tokens_per_step * done.losses.size / done.seconds
+                loss = float(done.losses.mean())
+                progress(Progress(trainer.step, end, loss, rate, validation))
+        if validate is None:
+            continue
+        found = validate()
+        history.validation.append((trainer.step, found))
+        waited = 0 if found < best else waited + 1
+        if found < best:
+            best, best_flat = found, flat.copy() if patience else None
+        if patience and waited >= patience:
+            history.stopped_early = True
+            break
+    if best_flat is not None:
+        flat[...] = best_flat

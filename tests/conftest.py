@@ -1,10 +1,9 @@
-"""What the tests share: hypothesis without chance, comparisons in k*eps, and a layer beside its naive twin."""
+"""What the tests share: hypothesis without chance, comparisons in k*eps, a layer and its twin."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +79,10 @@ def wide(array: Any) -> Any:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+def environment(tmp_path: Path) -> dict[str, str]:
     """Environment of a new process whose kernel cache is empty and warnings are errors."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
-    yield {
+    return {
         **inherited,
         "NUMBA_CACHE_DIR": str(tmp_path / "kernel_cache"),
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),

@@ -1,4 +1,4 @@
-"""Cells that the package does not know, an LSTM and a GRU, through its drivers and against PyTorch."""
+"""An LSTM and a GRU that the package does not know, through its drivers, against PyTorch."""
 
 from __future__ import annotations
 
@@ -124,10 +124,9 @@ def test_a_cell_of_the_user_is_that_of_torch(given: str, case: Any, cell: Any, d
         ],
     )
     pairs = [("output", output, output_peer), ("x", grads.x, x_peer.grad)]
-    pairs += [(n, a, b) for n, a, b in zip(cell.states, as_tuple(final), as_tuple(final_peer))]
-    pairs += [
-        (f"d_{n}", a, b.grad) for n, a, b in zip(cell.states, as_tuple(grads.state), state_peer)
-    ]
+    pairs += zip(cell.states, as_tuple(final), as_tuple(final_peer), strict=True)
+    d_names, d_peers = [f"d_{n}" for n in cell.states], [s.grad for s in state_peer]
+    pairs += zip(d_names, as_tuple(grads.state), d_peers, strict=True)
     pairs += [(name, grads.params[name], p.grad) for name, p in peer.named_parameters()]
     for name, ours, theirs in pairs:
         assert ours.dtype == dtype
@@ -154,7 +153,7 @@ def test_backward_equations_are_the_derivatives_of_the_forward_ones(cell: Any) -
             moved = list(arguments)
             moved[place] = moved[place] + step
             states, _ = cell.forward(*moved)
-            losses.append(sum(d * s for d, s in zip(d_states, states)))
+            losses.append(sum(d * s for d, s in zip(d_states, states, strict=True)))
         numeric = (losses[0] - losses[1]) / (2 * FD_STEP)
         assert_close(gradient, numeric, K_EQUATIONS * FD_STEP**2, f"argument {place}")
 

@@ -152,11 +152,14 @@ def test_wrong_shapes_are_refused_before_any_work(name: str, wrong: Any, message
     layer = make_layer(RNN_TANH, I, H)
     before, tape = layer.flat.tobytes(), layer.forward(X)[2]
     given = {"x": X, "state": None, "d_output": None, "d_state": None, name: wrong}
-    with pytest.raises(ValueError, match=message):
+
+    def run() -> None:
         if name in ("x", "state"):
             layer.forward(given["x"], given["state"])
-        else:
-            layer.backward(tape, given["d_output"], given["d_state"])
+        layer.backward(tape, given["d_output"], given["d_state"])
+
+    with pytest.raises(ValueError, match=message):
+        run()
     assert layer.flat.tobytes() == before
 
 
@@ -177,17 +180,17 @@ def test_layouts_of_batch_first_and_unbatched_are_named() -> None:
 
 
 WRONG_TOKENS: list[tuple[Any, type[Exception], str]] = [
-    ([[0, 1], [2, 3]], ValueError, r"tokens must be in \[0, input_size\) = \[0, 3\), got 3 at index \(1, 1\)"),
+    ([[0, 1], [2, 3]], ValueError, r"tokens must be in .* \[0, 3\), got 3 at index \(1, 1\)"),
     ([0, -1, 2], ValueError, r"tokens must be in \[0, input_size\) = \[0, 3\), got -1 at index 1"),
-    (np.array([0, 2**63 + 5], np.uint64), ValueError, r"tokens must be in .*, got 9223372036854775813 at index 1"),
-    (np.array([0, -(2**63)]), ValueError, r"tokens must be in .*, got -9223372036854775808 at index 1"),
+    (np.array([0, 2**63 + 5], np.uint64), ValueError, r"tokens .*, got 9223372036854775813 at"),
+    (np.array([0, -(2**63)]), ValueError, r"tokens .*, got -9223372036854775808 at index 1"),
     ([0.0, 1.0], TypeError, "tokens must be integers, got float64"),
     (np.zeros((0, 2), np.float32), TypeError, "tokens must be integers, got float32"),
     ([True, False], TypeError, "tokens must be integers, got bool"),
     ("ab", TypeError, "tokens must be integers, got str"),
     (None, TypeError, "tokens must be integers, got object"),
     (1, ValueError, r"tokens must have shape \(T, N\) or \(T,\), got \(\)"),
-    (np.zeros((1, 2, 3), int), ValueError, r"tokens must have shape \(T, N\) or \(T,\), got \(1, 2, 3\)"),
+    (np.zeros((1, 2, 3), int), ValueError, r"tokens must have .* or \(T,\), got \(1, 2, 3\)"),
 ]  # fmt: skip
 
 
@@ -204,7 +207,7 @@ def test_wrong_tokens_are_refused(tokens: Any, error: Any, message: str) -> None
 @pytest.mark.parametrize("x", [None, "text", object(), [[1.0], [1.0, 2.0]]])
 def test_what_is_no_array_is_refused_by_name(x: Any) -> None:
     layer = make_layer(RNN_TANH, I, H)
-    with pytest.raises((TypeError, ValueError), match="^x must be"):
+    with pytest.raises((TypeError, ValueError), match=r"^x must be"):
         layer(x)
 
 
@@ -222,7 +225,7 @@ def test_a_tape_is_that_of_the_layer() -> None:
     for other in others:
         x = np.zeros((T, N, other.input_size), other.dtype)
         tape = other.forward(x)[2]
-        with pytest.raises((TypeError, ValueError), match="^tape must be"):
+        with pytest.raises((TypeError, ValueError), match=r"^tape must be"):
             layer.backward(tape)
 
 
@@ -243,8 +246,8 @@ WRONG_LAYERS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"dtype": np.float16}, TypeError, "dtype must be float32 or float64, got .*float16"),
     ({"dtype": int}, TypeError, "dtype must be float32 or float64, got <class 'int'>"),
     ({"dtype": "nonsense"}, TypeError, "dtype must be float32 or float64, got 'nonsense'"),
-    ({"dtype": ">f4" if np.little_endian else "<f4"}, TypeError, "dtype must be float32 or float64"),
-    ({"nonlinearity": "sigmoid"}, ValueError, "nonlinearity must be one of 'tanh', 'relu', got 'sigmoid'"),
+    ({"dtype": np.dtype("f4").newbyteorder()}, TypeError, "dtype must be float32 or float64"),
+    ({"nonlinearity": "sigmoid"}, ValueError, "nonlinearity must be one of .*, got 'sigmoid'"),
     ({"nonlinearity": None}, ValueError, "nonlinearity must be one of 'tanh', 'relu', got None"),
     ({"seed": -1}, ValueError, "seed must be"),
     ({"seed": "x"}, TypeError, "seed must be"),

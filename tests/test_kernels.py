@@ -1,4 +1,4 @@
-"""The product, its panels, and the tokens' kernels against NumPy; in NumPy's form too, without the JIT."""
+"""The product, its panels and the tokens' kernels against NumPy, with and without the JIT."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MARK = 12345.0
 
 
 def guarded(matrix: Any, row_stride: int, column_stride: int) -> tuple[Any, Any]:
-    """A matrix laid out at two strides in an array of marks: (the array, the matrix's places in it)."""
+    """A matrix at two strides in an array of marks: the array, and the matrix's places in it."""
     rows, columns = matrix.shape
     places = GUARD + row_stride * np.arange(rows)[:, None] + column_stride * np.arange(columns)
     memory = np.full(places.max(initial=0) + 1 + GUARD, MARK, matrix.dtype)
@@ -42,7 +42,7 @@ def assert_product(
     b_transposed: bool = False,
     add: bool = False,
     gap: int = 0,
-    threads_rows: int | None = None,
+    planned: int | None = None,
 ) -> None:
     a, b, c = (
         normal((rows, k), dtype),
@@ -50,7 +50,7 @@ def assert_product(
         normal((rows, columns), dtype, 2),
     )
     lane = lanes(dtype)
-    high, width = tile_shape(rows if threads_rows is None else threads_rows)
+    high, width = tile_shape(rows if planned is None else planned)
     a_strides, b_strides = (
         strides(rows, k, a_transposed, gap),
         strides(k, columns, b_transposed, gap),
@@ -107,7 +107,7 @@ def test_every_tile_shape(dtype: Any) -> None:
     for planned in range(1, 8):  # rows that the tile was chosen for
         for rows in range(1, 8):
             for columns in (1, 8, 24, 31, 64, 97):
-                assert_product(dtype, rows, 11, columns, threads_rows=planned)
+                assert_product(dtype, rows, 11, columns, planned=planned)
 
 
 @DTYPES

@@ -114,7 +114,8 @@ def test_random_networks_are_the_naive_ones(
         (rows, batch, hidden),
     ]
     wanted = [
-        normal(s, dtype, seed + i) if g else None for i, (s, g) in enumerate(zip(shapes, given_))
+        normal(s, dtype, seed + i) if g else None
+        for i, (s, g) in enumerate(zip(shapes, given_, strict=True))
     ]
     assume(compare(layer, normal((time, batch, inputs), dtype, seed + 9), *wanted))
 
@@ -372,8 +373,8 @@ def test_tapes_live_together_and_can_be_used_again(cell: Any, dtype: Any) -> Non
     inputs = [normal((t, n, 3), dtype, t) for t, n in [(9, 2), (4, 7)]]
     runs = [layer.forward(x) for x in inputs]
     d_outputs = [normal(output.shape, dtype) for output, _, _ in runs]
-    late = [layer.backward(run[2], d) for run, d in zip(runs, d_outputs)]
-    for x, d_output, run, grads in zip(inputs, d_outputs, runs, late):
+    late = [layer.backward(run[2], d) for run, d in zip(runs, d_outputs, strict=True)]
+    for x, d_output, run, grads in zip(inputs, d_outputs, runs, late, strict=True):
         output, _, tape = layer.forward(x)
         np.testing.assert_array_equal(output, run[0])
         for again in (layer.backward(tape, d_output), layer.backward(run[2], d_output)):
@@ -398,7 +399,7 @@ def test_nothing_reads_what_a_call_left_in_the_workspace(cell: Any, dtype: Any) 
 
     expected = [results(x) for x in (small, tokens)]
     results(big)
-    for x, values in zip((small, tokens), expected):
+    for x, values in zip((small, tokens), expected, strict=True):
         assert layer._pool._free
         for workspace in layer._pool._free:
             workspace.fill(np.nan)
@@ -410,7 +411,7 @@ def test_nothing_reads_what_a_call_left_in_the_workspace(cell: Any, dtype: Any) 
 
 
 def with_masks(layer: Any, x: Any, masks: list[Any], d_output: Any) -> Any:
-    """Naive output, gradient of x and of the parameters, outputs of each layer but the last masked."""
+    """The naive network with masks between its layers: output, gradients of x and parameters."""
     caches, output = [], wide(x)
     for k in range(layer.num_layers):
         params = {

@@ -59,6 +59,4 @@ class Cell:
             raise ValueError(f"cell {self.name!r} must name at least one gate and one state")
         split = len(self.gates) - len(self.apart)
         if self.gates[split:] != self.apart:
-            raise ValueError(
-                f"apart must be the last of the gates {self.gates}, got {self.apart}"
-            )
+            raise ValueError(f"apart must be the last of the gates {self.gates}, got {self.apart}")

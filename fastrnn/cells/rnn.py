@@ -1,6 +1,6 @@
 """The vanilla RNN of Elman (*Finding structure in time*, 1990).
 
-    h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh),   f = tanh or relu
+h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh),   f = tanh or relu
 """
 
 from __future__ import annotations

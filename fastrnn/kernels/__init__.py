@@ -1,1 +1,4 @@
-"""Compiled drivers. They know no cell by name; they check nothing, allocate nothing, hold no GIL."""
+"""Compiled drivers.
+
+They know no cell by name; they check nothing, allocate nothing and hold no GIL.
+"""

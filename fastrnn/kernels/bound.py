@@ -38,7 +38,9 @@ def cell_names(cell: Cell) -> dict[str, Any]:
 def drivers(cell: Cell) -> Drivers:
     """Bind the drivers to a cell; nothing is compiled before it is called."""
     names = cell_names(cell)
-    names["scan_forward"] = jit.bind(primitives.scan_forward, step=jit.kernel(cell.forward), **names)
+    names["scan_forward"] = jit.bind(
+        primitives.scan_forward, step=jit.kernel(cell.forward), **names
+    )
     names["scan_backward"] = jit.bind(
         primitives.scan_backward, step=jit.kernel(cell.backward), **names
     )

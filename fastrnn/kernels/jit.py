@@ -96,9 +96,13 @@ _TILES: list[Any] = []
 def _copy(function: Callable[..., Any], names: dict[str, Any]) -> types.FunctionType:
     assert isinstance(function, types.FunctionType)
     copy = types.FunctionType(
-        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__
+        function.__code__,
+        {**function.__globals__, **names},
+        function.__name__,
+        function.__defaults__,
     )
-    return functools.update_wrapper(copy, function)
+    functools.update_wrapper(copy, function)
+    return copy
 
 
 @functools.cache
@@ -150,7 +154,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-class _Notice(numba.core.event.Listener):  # type: ignore[misc]
+class _Notice(numba.core.event.Listener):
     """Says on stderr that kernels are being compiled, once, and what it took at the end."""
 
     def __init__(self) -> None:

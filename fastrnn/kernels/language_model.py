@@ -131,7 +131,12 @@ def backward_layer(layer, params, grads, offsets, d_h, carry, work, h, memory, s
     size = (p.time + 1) * step
     rows = GATES * scan.hidden
     half = p.time * step
-    ih, hh, b_ih, b_hh = offsets[4 * layer], offsets[4 * layer + 1], offsets[4 * layer + 2], offsets[4 * layer + 3]
+    ih, hh, b_ih, b_hh = (
+        offsets[4 * layer],
+        offsets[4 * layer + 1],
+        offsets[4 * layer + 2],
+        offsets[4 * layer + 3],
+    )
     ih_end, hh_end = ih + rows * p.inputs, hh + rows * scan.hidden
     mine = (layer % 2) * half
     d_x = d_h[half - mine : 2 * half - mine] if layer > 0 else d_h[:0]
@@ -231,9 +236,7 @@ def evaluate(params, h, memory, work, tokens, targets, offsets, data, length, po
         for layer in range(m.layers):
             p = m.first if layer == 0 else m.other
             forward_layer(layer, params, offsets, h, memory, params[:0], work, tokens, p, True)
-        total += run_head(
-            params, params[:0], offsets, h_top, params[:0], work, targets, False, m
-        )
+        total += run_head(params, params[:0], offsets, h_top, params[:0], work, targets, False, m)
         carry_states(h, memory, m)
     return total
 

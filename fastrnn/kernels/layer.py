@@ -127,8 +127,8 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_outp
             after = 0 if reverse else count * step
             last = p.block * step if reverse else 0
             copy(work, r_delta + after, work, r_delta + last, step)
-        scan_backward(work, work, x_delta, r_delta, carry, work, p.scratch, d_output,
-                      h, memory, saved, work, p.recurrent_panels, start, count, i == 0, s)  # fmt: skip
+        scan_backward(work, work, x_delta, r_delta, carry, work, p.scratch, d_output, h, memory,
+                      saved, work, p.recurrent_panels, start, count, i == 0, s)  # fmt: skip
         skipped = step if reverse else 0
         before = (start + (2 if reverse else 0)) * batch * s.stride + s.column
         pack(work, p.row_panels, h, before, s.stride, 1, rows, hidden, p.width)

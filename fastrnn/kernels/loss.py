@@ -7,7 +7,8 @@ import math
 from fastrnn.kernels.jit import kernel
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.functions import exp, where
-from fastrnn.simd.vector import keep_lanes, lane_max, lane_sum, load, store
+from fastrnn.simd.memory import load, store
+from fastrnn.simd.vector import keep_lanes, lane_max, lane_sum
 
 
 @kernel
@@ -26,7 +27,9 @@ def softmax_cross_entropy(logits, offset, targets, first, rows, columns, scale):
         for j in range(lanes, columns, lanes):
             left = columns - j
             value = keep_lanes(load(logits, row + j, left), left, logits[row])
-            largest = where(largest > value, largest, where(largest <= value, value, largest + value))
+            largest = where(
+                largest > value, largest, where(largest <= value, value, largest + value)
+            )
         top = lane_max(largest)
         chosen = logits[target]
         mass = load(logits, row, 0)

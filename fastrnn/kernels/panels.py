@@ -1,15 +1,15 @@
 """Panels: a matrix copied into the order in which the register tile reads it.
 
 A matrix B (K, columns) is cut into panels of whole vectors, at most `width` vectors each and as
-equal as they can be; what fills the last vector is never used. Panel by panel, row k of a panel stands in
-``vectors * lanes`` adjacent numbers, so the panel of column j begins at element ``K * j``.
+equal as they can be; what fills the last vector is never used. Panel by panel, row k of a panel
+stands in ``vectors * lanes`` adjacent numbers, so the panel of column j begins at element ``K * j``.
 """
 
 from __future__ import annotations
 
 from fastrnn.kernels.jit import kernel
 from fastrnn.simd.cpu import VECTOR_BYTES
-from fastrnn.simd.vector import copy_transposed, load, store
+from fastrnn.simd.memory import copy_transposed, load, store
 
 
 @kernel

@@ -73,9 +73,7 @@ def gather(c, c_offset, weights, gate_stride, token_stride, bias, tokens, first,
 def scatter_add(weights, gate_stride, token_stride, d, d_offset, tokens, first, rows, columns):
     """See `fastrnn.kernels.tokens.scatter_add`."""
     table = _token_rows(weights, gate_stride, token_stride, columns)
-    np.add.at(
-        table, tokens[first : first + rows], _matrix(d, d_offset, columns, 1, rows, columns)
-    )
+    np.add.at(table, tokens[first : first + rows], _matrix(d, d_offset, columns, 1, rows, columns))
 
 
 class _Slots:
@@ -122,8 +120,10 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 keep[:, c] = value
 
 
-def scan_backward(x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
-                  d_output, h, memory, saved, panels, panel_offset, first, count, begins, s):  # fmt: skip
+def scan_backward(
+    x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
+    d_output, h, memory, saved, panels, panel_offset, first, count, begins, s,
+):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_backward`."""
     if not h.size:
         return

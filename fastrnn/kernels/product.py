@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.panels import split
 from fastrnn.simd.cpu import VECTOR_BYTES
+from fastrnn.simd.memory import load, store
 from fastrnn.simd.tile import tile
-from fastrnn.simd.vector import load, store
 
 #: Steps of k that a panel stays in the first-level cache: 256 * 16 * 4 bytes = 16 KB.
 K_BLOCK = 256
@@ -19,8 +19,8 @@ def product(
 ):  # fmt: skip
     """C (rows, columns)  =  or +=  A (rows, k) @ B (k, columns), B packed in panels of `width`.
 
-    `scratch` holds one tile of `tile_rows` by `width` vectors: one that is partly outside of C. `address`
-    is `fastrnn.kernels.jit.tile_address`.
+    `scratch` holds one tile of `tile_rows` by `width` vectors: one that is partly outside of C.
+    `address` is `fastrnn.kernels.jit.tile_address`.
     """
     lanes = VECTOR_BYTES // c.itemsize
     panel_count, panel_base, panel_extra = split((columns + lanes - 1) // lanes, width)
@@ -80,7 +80,12 @@ def fill_rows(c, c_offset, c_stride, row, rows, columns):
     lanes = VECTOR_BYTES // c.itemsize
     for i in range(rows):
         for j in range(0, columns, lanes):
-            store(c, c_offset + i * c_stride + j, columns - j, load(row, j, min(columns, row.size) - j))
+            store(
+                c,
+                c_offset + i * c_stride + j,
+                columns - j,
+                load(row, j, min(columns, row.size) - j),
+            )
 
 
 @kernel

@@ -26,17 +26,9 @@ from typing import Any, NamedTuple
 
 from fastrnn.kernels.panels import split
 from fastrnn.simd.cpu import VECTOR_BYTES
+from fastrnn.simd.memory import load, load_each, store, store_each
 from fastrnn.simd.tile import tile
-from fastrnn.simd.vector import (
-    add_each,
-    input_deltas,
-    load,
-    load_each,
-    preactivations,
-    recurrent_deltas,
-    store,
-    store_each,
-)
+from fastrnn.simd.vector import add_each, input_deltas, preactivations, recurrent_deltas
 
 GATES = STATES = 1
 SAVED = APART = OTHERS = 0
@@ -108,7 +100,9 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                         x = load_each(x_part, at_x + j, hidden, left, GATES)
                         r = load_each(scratch, at_scratch + j - column, wide, lanes, GATES)
                         if APART:
-                            r = add_each(r, load_each(bias, j, hidden, left if bias.size else 0, GATES))
+                            r = add_each(
+                                r, load_each(bias, j, hidden, left if bias.size else 0, GATES)
+                            )
                         states = load_each(h, from_h + j, 0, left, 1)
                         states = states + load_each(memory, from_memory + j, slot, left, OTHERS)
                         states, kept = step(*(preactivations(x, r, APART) + states))
@@ -119,8 +113,10 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 row += rows
 
 
-def scan_backward(x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
-                  d_output, h, memory, saved, panels, panel_offset, first, count, begins, s):  # fmt: skip
+def scan_backward(
+    x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
+    d_output, h, memory, saved, panels, panel_offset, first, count, begins, s,
+):  # fmt: skip
     """Gradients of the pre-activations for the times first .. first + count - 1, last step first.
 
     ``x_delta``, ``r_delta`` (count + 1, N, G, H)
@@ -185,10 +181,20 @@ def scan_backward(x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scrat
                         new = load_each(h, at_h + j, 0, left, 1)
                         new = new + load_each(memory, at_memory + j, slot, left, OTHERS)
                         deltas, d_old = step(*(kept + old + new + (dh,) + d_others))
-                        store_each(x_delta, x_delta_offset + at_delta + j, hidden, left, input_deltas(deltas, APART))
+                        store_each(
+                            x_delta,
+                            x_delta_offset + at_delta + j,
+                            hidden,
+                            left,
+                            input_deltas(deltas, APART),
+                        )
                         if APART:
                             store_each(
-                                r_delta, r_delta_offset + at_delta + j, hidden, left, recurrent_deltas(deltas, APART)
+                                r_delta,
+                                r_delta_offset + at_delta + j,
+                                hidden,
+                                left,
+                                recurrent_deltas(deltas, APART),
                             )
                         skipped = at_carry + (0 if H_CARRIED else slot_carry)
                         store_each(carry, skipped + j, slot_carry, left, d_old)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fastrnn.kernels.jit import kernel
 from fastrnn.simd.cpu import VECTOR_BYTES
-from fastrnn.simd.vector import load, store
+from fastrnn.simd.memory import load, store
 
 
 @kernel

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -22,42 +21,10 @@ from fastrnn.checks import (
     check_tokens,
 )
 from fastrnn.data import Tokens, Vocabulary, parallel_streams
-from fastrnn.files import ModelFileError, load_model, save_model
+from fastrnn.inference import Inference
+from fastrnn.models import checkpoint
 from fastrnn.params import Parameters, Spec
-from fastrnn.plan import aligned_empty
-from fastrnn.training import Trainer, TrainingOptions, model_offsets, plan_model
-
-#: Tokens in one block of `loss`, and drawn in one call of the kernels in `sample`.
-EVALUATION_STEPS = 256
-SAMPLE_SLICE = 1024
-
-KIND = "language_model"
-
-
-class Progress(NamedTuple):
-    """Where a training stands; `fit` passes it to its callback about every 50 ms."""
-
-    step: int
-    total: int
-    #: Mean loss of the steps of this slice, in nats per token.
-    loss: float
-    tokens_per_second: float
-    #: The last validation loss, if any.
-    validation: float | None
-
-
-@dataclasses.dataclass
-class History:
-    """What happened in training: of each step its loss and gradient norm, and validations."""
-
-    loss: list[float] = dataclasses.field(default_factory=list)
-    gradient_norm: list[float] = dataclasses.field(default_factory=list)
-    #: (step, loss) of each validation.
-    validation: list[tuple[int, float]] = dataclasses.field(default_factory=list)
-    #: Seconds in the training kernels, those of the first call apart: it may have compiled them.
-    seconds: float = 0.0
-    first_call_seconds: float = 0.0
-    stopped_early: bool = False
+from fastrnn.training import History, Progress, Trainer, TrainingOptions, train
 
 
 class LanguageModel:
@@ -293,7 +260,8 @@ class LanguageModel:
             per_epoch = (streams.shape[1] - 1) // options.sequence_length
             steps = round((1.0 if epochs is None else epochs) * per_epoch)
         trainer = self._make_trainer(options, streams, steps, resume)
-        self._train(trainer, steps, held_out, validate_every, patience, progress)
+        validate = None if held_out is None else lambda: self._inference().loss(held_out)
+        train(trainer, steps, self.history_, validate, validate_every, patience, progress)
         return self
 
     def _split(
@@ -327,57 +295,17 @@ class LanguageModel:
         )  # fmt: skip
         if resume:
             if before is not None:
-                saved = _training_state(before)
+                saved = before.state()
             elif self._restored is not None:
                 saved = self._restored
             else:
                 raise ValueError("resume must be False for a model without a training to go on")
-            _restore(trainer, saved)
+            trainer.restore(saved)
             trainer.total = trainer.step + steps
         else:
             self.history_ = History()
         self._trainer, self._restored = trainer, None
         return trainer
-
-    def _train(
-        self,
-        trainer: Trainer,
-        steps: int,
-        held_out: Tokens | None,
-        validate_every: int | None,
-        patience: int | None,
-        progress: Callable[[Progress], None] | None,
-    ) -> None:
-        history, end = self.history_, trainer.step + steps
-        every = validate_every or max(1, steps // 10)
-        best, best_flat, waited = math.inf, None, 0
-        while trainer.step < end:
-            until = end if held_out is None else min(end, trainer.step + every)
-            for done in trainer.slices(until - trainer.step):
-                history.loss += done.losses.tolist()
-                history.gradient_norm += done.norms.tolist()
-                if history.first_call_seconds:
-                    history.seconds += done.seconds
-                else:
-                    history.first_call_seconds = done.seconds
-                if progress:
-                    validation = history.validation[-1][1] if history.validation else None
-                    rate = trainer.tokens_per_step * done.losses.size / done.seconds
-                    loss = float(done.losses.mean())
-                    progress(Progress(trainer.step, end, loss, rate, validation))
-            if held_out is None:
-                continue
-            found = self._loss(held_out)
-            history.validation.append((trainer.step, found))
-            waited = 0 if found < best else waited + 1
-            if found < best:
-                best = found
-                best_flat = self.flat.copy() if patience else None
-            if patience and waited >= patience:
-                history.stopped_early = True
-                break
-        if patience and best_flat is not None:
-            self.flat[...] = best_flat
 
     def loss(self, data: str | ArrayLike) -> float:
         """Mean of -log P(token | all tokens before it), in nats per token, on a text.
@@ -389,38 +317,11 @@ class LanguageModel:
         TypeError, ValueError
             For data that does not fit the model, or with fewer than 2 tokens.
         """
-        self._built  # noqa: B018  (raises before the model has parameters)
+        inference = self._inference()
         tokens = self.encode(data)
         if tokens.size < 2:
             raise ValueError(f"data must have at least 2 tokens, got {tokens.size}")
-        return self._loss(tokens)
-
-    def _loss(self, tokens: Tokens) -> float:
-        from fastrnn.kernels.bound import model_drivers
-
-        evaluate = model_drivers(self.cell, TrainingOptions().rule).evaluate
-        predicted = tokens.size - 1
-        whole, rest = divmod(predicted, EVALUATION_STEPS)
-        total, start = 0.0, 0
-        carried: list[Array] = []
-        for time, count in ((EVALUATION_STEPS, whole), (rest, 1)):
-            if not time or not count:
-                continue
-            plan = self._plan(time)
-            buffers = plan.buffers(self.dtype)
-            h = buffers["h"].reshape(self.num_layers, time + 1, self.hidden_size)
-            memory = buffers["memory"]
-            if carried:
-                h[:, 0], memory[...] = carried
-            total += evaluate(
-                self.flat, buffers["h"], memory, aligned_empty(plan.work, self.dtype),
-                np.empty(time, np.int64), np.empty(time, np.int64),
-                model_offsets(self._built, self.num_layers), tokens, tokens.size, start, count,
-                plan.model,
-            )  # fmt: skip
-            start += time * count
-            carried = [h[:, 0].copy(), memory]
-        return total / predicted
+        return inference.loss(tokens)
 
     def perplexity(self, data: str | ArrayLike) -> float:
         """e to the power of `loss`: among how many equally likely tokens the model wavers."""
@@ -459,9 +360,7 @@ class LanguageModel:
         TypeError, ValueError
             For wrong arguments, before any work.
         """
-        from fastrnn.kernels.bound import model_drivers
-
-        self._built  # noqa: B018
+        inference = self._inference()
         count = check_integer("n", n, least=0)
         heat = check_number("temperature", temperature, least=0)
         given = np.empty(0, np.int64)
@@ -470,27 +369,14 @@ class LanguageModel:
         if not given.size:
             newline = self.vocabulary is not None and "\n" in self.vocabulary.characters
             given = self.encode("\n") if newline else np.zeros(1, np.int64)
-        out = np.empty(count, np.int64)
         uniforms = np.random.default_rng(seed).random(count)
-        plan = self._plan(1)
-        buffers = plan.buffers(self.dtype)
-        work = aligned_empty((self.num_layers + 1) * plan.work, self.dtype)
-        generate = model_drivers(self.cell, TrainingOptions().rule).generate
-        for start in range(0, count, SAMPLE_SLICE):
-            part = out[start : start + SAMPLE_SLICE]
-            generate(
-                part, self.flat, buffers["h"], buffers["memory"], work, plan.work, given,
-                uniforms[start : start + SAMPLE_SLICE], model_offsets(self._built, self.num_layers),
-                heat, start == 0, plan.model,
-            )  # fmt: skip
-            given = part[-1:]
+        out = inference.draw(given, uniforms, heat)
         return self.vocabulary.decode(out) if self.vocabulary else out
 
-    def _plan(self, time: int) -> Any:
-        return plan_model(
-            self.cell, self.dtype, time, 1, self.vocabulary_size, self.hidden_size,
-            self.num_layers, keep=False,
-        )  # fmt: skip
+    def _inference(self) -> Inference:
+        return Inference(
+            self.cell, self._built, self.num_layers, self.hidden_size, self.vocabulary_size
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model, and the training that `resume` goes on with, to a safetensors file.
@@ -498,21 +384,7 @@ class LanguageModel:
         The file is replaced as a whole: if the process dies while it writes, `path` is what it
         was before.
         """
-        tensors = dict(self._built.views)
-        config: dict[str, Any] = {
-            "hidden_size": self.hidden_size,
-            "num_layers": self.num_layers,
-            "nonlinearity": self.nonlinearity,
-            "dtype": self.dtype.name,
-            "vocabulary_size": self.vocabulary_size,
-            "characters": self.vocabulary.characters if self.vocabulary else None,
-            "history": dataclasses.asdict(self.history_),
-        }
-        state = _training_state(self._trainer) if self._trainer else self._restored
-        if state:
-            config["training"] = {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}
-            tensors |= {f"training.{k}": v for k, v in state.items() if isinstance(v, np.ndarray)}
-        save_model(path, KIND, config, tensors)
+        checkpoint.save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LanguageModel:
@@ -525,34 +397,7 @@ class LanguageModel:
         fastrnn.ModelFileError
             If it is truncated, foreign, damaged or of a newer format.
         """
-        config, tensors = load_model(path, KIND)
-        training = {
-            name.removeprefix("training."): tensors.pop(name)
-            for name in list(tensors)
-            if name.startswith("training.")
-        }
-        try:
-            characters = config["characters"]
-            model = cls(
-                config["hidden_size"],
-                config["num_layers"],
-                nonlinearity=config["nonlinearity"],
-                dtype=config["dtype"],
-            )
-            size = config["vocabulary_size"]
-            shape = (size, config["hidden_size"])
-            if "weight_out" not in tensors or tensors["weight_out"].shape != shape:
-                raise ValueError(f"weight_out must have shape (V, H) = {shape}")
-            model._build(Vocabulary(characters) if characters else size)
-            model.load_state_dict(tensors)
-            history = dict(config["history"])
-            history["validation"] = [tuple(v) for v in history["validation"]]
-            model.history_ = History(**history)
-            if "training" in config:
-                model._restored = {**config["training"], **training}
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"{path} is damaged: {error}") from error
-        return model
+        return checkpoint.load(cls, path)
 
     def __repr__(self) -> str:
         size = f", vocabulary of {self.vocabulary_size}" if self._parameters else ""
@@ -560,36 +405,3 @@ class LanguageModel:
             f"LanguageModel(hidden_size={self.hidden_size}, num_layers={self.num_layers}, "
             f"nonlinearity={self.nonlinearity!r}, dtype={self.dtype.name}{size})"
         )
-
-
-def _training_state(trainer: Trainer) -> dict[str, Any]:
-    """What `resume` needs: numbers for the configuration, arrays for the tensors."""
-    return {
-        "step": trainer.step,
-        "position": trainer.position,
-        "options": dataclasses.asdict(trainer.options),
-        "slots": trainer.slots,
-        "h": np.array(trainer.carried()),
-        "memory": trainer.memory,
-    }
-
-
-def _restore(trainer: Trainer, state: Mapping[str, Any]) -> None:
-    """Bring a new trainer to a saved state, if that fits it."""
-    now, then = dataclasses.asdict(trainer.options), state["options"]
-    for name in ("sequence_length", "batch_size", "optimizer"):
-        if now[name] != then[name]:
-            raise ValueError(
-                f"{name} must be {then[name]!r} to resume this training, got {now[name]!r}"
-            )
-    arrays = {"slots": trainer.slots, "h": trainer.carried(), "memory": trainer.memory}
-    for name, place in arrays.items():
-        if place.shape != state[name].shape:
-            raise ValueError(
-                f"the training's {name} must have shape {place.shape}, got {state[name].shape}"
-            )
-        place[...] = state[name]
-    length = trainer.streams.shape[1]
-    if not 0 <= state["position"] <= length:
-        raise ValueError(f"position must be in the text of length {length}, got {state['position']}")
-    trainer.step, trainer.position = int(state["step"]), int(state["position"])

@@ -81,7 +81,8 @@ def _constants(x: Any) -> Constants:
 def divide_by_difference(a, b, c):
     """a / (b - c) for b >= |c|, within 0.5 ulp and a little.
 
-    The divisor's rounding error and the quotient's remainder are put back: 1.6 ulp in tanh, not 2.5.
+    The divisor's rounding error and the quotient's remainder are put back: tanh has 1.9 ulp and
+    not 2.5.
     """
     d = b - c
     error = (b - d) - c

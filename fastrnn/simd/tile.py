@@ -16,7 +16,8 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from fastrnn.simd import cpu
-from fastrnn.simd.vector import INT, Vector, llvm_intrinsic, load_at, pointer, splat, store_at
+from fastrnn.simd.memory import load_at, pointer, store_at
+from fastrnn.simd.vector import INT, Vector, llvm_intrinsic, splat
 
 #: Steps of k in one turn of the loop.
 UNROLL = 4

@@ -1,12 +1,8 @@
-"""An opaque vector of registers for Numba: its type, arithmetic, comparisons, loads and stores.
+"""An opaque vector of registers for Numba: its type, arithmetic, comparisons and tuples.
 
 A value of type `Vector` holds `cpu.lanes(dtype)` numbers. ``+ - * /``, unary ``-``, comparisons
 and `where` work on it as they do on a NumPy array of that length, so one plain function of
 equations compiles to registers and also runs on arrays.
-
-Loads and stores take an array, whatever its dimensions, and an element offset from its first
-element. They do not check bounds, and they do not wrap negative offsets: Numba's wraparound costs
-40 % of a k-loop.
 """
 
 from __future__ import annotations
@@ -36,6 +32,7 @@ class Vector(types.Type):
         super().__init__(name=f"Vector({dtype} x {self.lanes})")
 
     def llvm(self) -> ir.VectorType:
+        """LLVM's type of it."""
         return ir.VectorType(scalar_llvm(self.dtype), self.lanes)
 
 
@@ -131,6 +128,10 @@ def _define_operator(
         lower_builtin(function, *kind)(lower)
 
 
+def _comparison(symbol: str) -> Callable[[ir.IRBuilder, list[ir.Value]], ir.Value]:
+    return lambda builder, operands: builder.fcmp_ordered(symbol, *operands)
+
+
 _define_operator(operator.add, lambda b, x: b.fadd(*x, flags=FLAGS))
 _define_operator(operator.sub, lambda b, x: b.fsub(*x, flags=FLAGS))
 _define_operator(operator.mul, lambda b, x: b.fmul(*x, flags=FLAGS))
@@ -143,9 +144,7 @@ for _compare, _symbol in (
     (operator.gt, ">"),
     (operator.ge, ">="),
 ):
-    _define_operator(
-        _compare, lambda b, x, symbol=_symbol: b.fcmp_ordered(symbol, *x), compares=True
-    )
+    _define_operator(_compare, _comparison(_symbol), compares=True)
 
 
 @intrinsic
@@ -155,7 +154,9 @@ def _select(typing_context: Any, mask: Any, chosen: Any, otherwise: Any) -> Any:
         return None
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        values = [_as_vector(context, builder, a, k, vector) for a, k in zip(args[1:], sig.args[1:])]
+        values = [
+            _as_vector(context, builder, a, k, vector) for a, k in zip(args[1:], sig.args[1:])
+        ]
         return builder.select(args[0], *values)
 
     return vector(mask, chosen, otherwise), generate
@@ -237,141 +238,10 @@ def power_of_two(typing_context: Any, n: Any) -> Any:
     return n(n), generate
 
 
-def pointer(
-    context: Any, builder: ir.IRBuilder, array: ir.Value, kind: types.Array, offset: ir.Value
-) -> ir.Value:
-    """Address of the element `offset` elements after the first of `array`."""
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.gep(data, [offset])
-
-
-def _lane_mask(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
+def lane_mask(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
+    """True for the first `count` lanes."""
     index = ir.Constant(ir.VectorType(INT, lanes), list(range(lanes)))
     return builder.icmp_signed("<", index, splat(builder, count, lanes))
-
-
-def _masked(
-    builder: ir.IRBuilder, verb: str, vector: Vector, address: ir.Value
-) -> tuple[ir.Function, ir.Value]:
-    kind = vector.llvm()
-    pointer_kind = kind.as_pointer()
-    mask = ir.VectorType(ir.IntType(1), vector.lanes)
-    suffix = f"v{vector.lanes}f{vector.dtype.bitwidth}.p0"
-    if verb == "load":
-        shape = ir.FunctionType(kind, [pointer_kind, ir.IntType(32), mask, kind])
-    else:
-        shape = ir.FunctionType(ir.VoidType(), [kind, pointer_kind, ir.IntType(32), mask])
-    function = cgutils.get_or_insert_function(
-        builder.module, shape, f"llvm.masked.{verb}.{suffix}"
-    )
-    return function, builder.bitcast(address, pointer_kind)
-
-
-def load_at(builder: ir.IRBuilder, vector: Vector, address: ir.Value) -> ir.Value:
-    """Load a whole vector from an address aligned as one number is."""
-    loaded = builder.load(builder.bitcast(address, vector.llvm().as_pointer()))
-    loaded.align = vector.dtype.bitwidth // 8
-    return loaded
-
-
-def store_at(builder: ir.IRBuilder, vector: Vector, address: ir.Value, value: ir.Value) -> None:
-    """Store a whole vector to an address aligned as one number is."""
-    stored = builder.store(value, builder.bitcast(address, vector.llvm().as_pointer()))
-    stored.align = vector.dtype.bitwidth // 8
-
-
-def _load_some(
-    builder: ir.IRBuilder, vector: Vector, address: ir.Value, count: ir.Value
-) -> ir.Value:
-    whole = builder.icmp_signed(">=", count, INT(vector.lanes))
-    with builder.if_else(whole, likely=True) as (then, otherwise):
-        with then:
-            all_lanes = load_at(builder, vector, address)
-            then_block = builder.block
-        with otherwise:
-            function, cast = _masked(builder, "load", vector, address)
-            mask = _lane_mask(builder, count, vector.lanes)
-            zero = ir.Constant(vector.llvm(), [0.0] * vector.lanes)
-            align = ir.IntType(32)(vector.dtype.bitwidth // 8)
-            some_lanes = builder.call(function, [cast, align, mask, zero])
-            other_block = builder.block
-    merged = builder.phi(vector.llvm())
-    merged.add_incoming(all_lanes, then_block)
-    merged.add_incoming(some_lanes, other_block)
-    return merged
-
-
-def _store_some(
-    builder: ir.IRBuilder, vector: Vector, address: ir.Value, value: ir.Value, count: ir.Value
-) -> None:
-    whole = builder.icmp_signed(">=", count, INT(vector.lanes))
-    with builder.if_else(whole, likely=True) as (then, otherwise):
-        with then:
-            store_at(builder, vector, address, value)
-        with otherwise:
-            function, cast = _masked(builder, "store", vector, address)
-            align = ir.IntType(32)(vector.dtype.bitwidth // 8)
-            mask = _lane_mask(builder, count, vector.lanes)
-            builder.call(function, [value, cast, align, mask])
-
-
-@intrinsic
-def load(typing_context: Any, array: Any, offset: Any, count: Any) -> Any:
-    """The first `count` numbers from `offset` on, zeros after them; a whole vector if more."""
-    vector = Vector(array.dtype)
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        address = pointer(context, builder, args[0], sig.args[0], args[1])
-        return _load_some(builder, vector, address, args[2])
-
-    return vector(array, types.intp, types.intp), generate
-
-
-@intrinsic
-def store(typing_context: Any, array: Any, offset: Any, count: Any, value: Any) -> Any:
-    """Store the first `count` numbers of `value`, all of them if `count` is more."""
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        address = pointer(context, builder, args[0], sig.args[0], args[1])
-        _store_some(builder, value, address, args[3], args[2])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp, value), generate
-
-
-@intrinsic(prefer_literal=True)
-def load_each(
-    typing_context: Any, array: Any, offset: Any, stride: Any, count: Any, number: Any
-) -> Any:
-    """A tuple of `number` (a literal) vectors, `stride` elements apart; see `load` for `count`."""
-    vector = Vector(array.dtype)
-    several = types.Tuple([vector] * number.literal_value)
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        address = pointer(context, builder, args[0], sig.args[0], args[1])
-        values = []
-        for _ in range(number.literal_value):
-            values.append(_load_some(builder, vector, address, args[3]))
-            address = builder.gep(address, [args[2]])
-        return context.make_tuple(builder, several, values)
-
-    return several(array, types.intp, types.intp, types.intp, number), generate
-
-
-@intrinsic
-def store_each(
-    typing_context: Any, array: Any, offset: Any, stride: Any, count: Any, values: Any
-) -> Any:
-    """Store a tuple of vectors, `stride` elements apart."""
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        address = pointer(context, builder, args[0], sig.args[0], args[1])
-        for value, kind in zip(cgutils.unpack_tuple(builder, args[4]), values):
-            _store_some(builder, kind, address, value, args[3])
-            address = builder.gep(address, [args[2]])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp, types.intp, values), generate
 
 
 def _tuple_function(arrange: Callable[..., list[Any]]) -> Any:
@@ -392,21 +262,21 @@ def _tuple_function(arrange: Callable[..., list[Any]]) -> Any:
     return build
 
 
-def _arrange_preactivations(
-    builder: Any, x: list[Any], r: list[Any], apart: int
-) -> list[Any]:
+def _arrange_preactivations(builder: Any, x: list[Any], r: list[Any], apart: int) -> list[Any]:
     summed = len(x) - apart
     sums = [
-        builder.fadd(a, b, flags=FLAGS) if builder else None
-        for a, b in zip(x[:summed], r[:summed])
+        builder.fadd(a, b, flags=FLAGS) if builder else None for a, b in zip(x[:summed], r[:summed])
     ]
     return [*sums, *x[summed:], *r[summed:]]
 
 
 @intrinsic(prefer_literal=True)
 def preactivations(typing_context: Any, x: Any, r: Any, apart: Any) -> Any:
-    """Sums of the gates' input parts `x` and recurrent parts `r`, but for the last `apart` gates
-    their input parts and then their recurrent parts."""
+    """Sums of the gates' input parts `x` and recurrent parts `r`.
+
+    For the last `apart` gates they stand one by one instead: all input parts, then all recurrent
+    parts, behind the sums.
+    """
     return _tuple_function(_arrange_preactivations)((x, r), apart)
 
 
@@ -436,61 +306,12 @@ def recurrent_deltas(typing_context: Any, deltas: Any, apart: Any) -> Any:
 
 
 @intrinsic
-def copy_transposed(
-    typing_context: Any,
-    target: Any,
-    target_offset: Any,
-    target_stride: Any,
-    source: Any,
-    source_offset: Any,
-    source_stride: Any,
-    rows: Any,
-) -> Any:
-    """Copy as many numbers of each of the first `rows` rows as a vector has lanes, transposed.
-
-    Where there are fewer rows than lanes, the last row stands for those that are missing.
-    """
-    vector = Vector(source.dtype)
-    lanes = vector.lanes
-    size = types.intp
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        to, of = (
-            pointer(context, builder, args[i], sig.args[i], args[i + 1]) for i in (0, 3)
-        )
-        last = builder.sub(args[6], INT(1))
-
-        def row_at(i: int) -> ir.Value:
-            there = builder.select(builder.icmp_signed("<", last, INT(i)), last, INT(i))
-            return builder.gep(of, [builder.mul(args[5], there)])
-
-        rows = [load_at(builder, vector, row_at(i)) for i in range(lanes)]
-        # log2(lanes) rounds, each interleaving row i with row i + lanes / 2.
-        pairs = [i // 2 + lanes * (i % 2) for i in range(2 * lanes)]
-        low, high = (
-            ir.Constant(ir.VectorType(ir.IntType(32), lanes), part)
-            for part in (pairs[:lanes], pairs[lanes:])
-        )
-        for _ in range(lanes.bit_length() - 1):
-            rows = [
-                builder.shuffle_vector(rows[i], rows[i + lanes // 2], order)
-                for i in range(lanes // 2)
-                for order in (low, high)
-            ]
-        for i, row in enumerate(rows):
-            store_at(builder, vector, builder.gep(to, [builder.mul(args[2], INT(i))]), row)
-        return context.get_dummy_value()
-
-    return types.void(target, size, size, source, size, size, size), generate
-
-
-@intrinsic
 def keep_lanes(typing_context: Any, value: Any, count: Any, otherwise: Any) -> Any:
     """The first `count` lanes of `value`, and the number `otherwise` in the others."""
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         other = _as_vector(context, builder, args[2], sig.args[2], value)
-        return builder.select(_lane_mask(builder, args[1], value.lanes), args[0], other)
+        return builder.select(lane_mask(builder, args[1], value.lanes), args[0], other)
 
     return value(value, types.intp, otherwise), generate
 
@@ -511,9 +332,7 @@ def lane_max(typing_context: Any, value: Any) -> Any:
 
     def larger(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
         unordered = builder.fcmp_unordered("uno", x, x)
-        return builder.select(
-            builder.or_(unordered, builder.fcmp_ordered(">", x, y)), x, y
-        )
+        return builder.select(builder.or_(unordered, builder.fcmp_ordered(">", x, y)), x, y)
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         return _fold(builder, args[0], larger)
@@ -533,7 +352,9 @@ def _fold(
             builder.shuffle_vector(
                 value,
                 value,
-                ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(start, start + lanes))),
+                ir.Constant(
+                    ir.VectorType(ir.IntType(32), lanes), list(range(start, start + lanes))
+                ),
             )
             for start in (0, lanes)
         ]

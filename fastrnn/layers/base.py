@@ -1,20 +1,18 @@
-"""Recurrent layers with the names, shapes and meaning of ``torch.nn``'s."""
+"""What all recurrent layers share: parameters, checks, stacking, directions, dropout."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastrnn import recurrence
-from fastrnn.cells import RNN_RELU, RNN_TANH, Cell
+from fastrnn.cells import Cell
 from fastrnn.checks import (
     Array,
     check_bool,
-    check_choice,
     check_dtype,
     check_floats,
     check_integer,
@@ -23,59 +21,10 @@ from fastrnn.checks import (
     check_tokens,
     readable,
 )
+from fastrnn.layers.values import Grads, OneHot, State, Tape
 from fastrnn.params import Parameters, Spec
 from fastrnn.plan import WorkspacePool
-from fastrnn.recurrence import Input, Kept, Weights
-
-#: One array, or one for each state of the cell.
-State = TypeVar("State")
-
-
-@dataclass(frozen=True)
-class OneHot:
-    """Integer tokens that stand for one-hot rows, which are never built.
-
-    Parameters
-    ----------
-    tokens : array_like of int, shape (T, N), or (N, T) with ``batch_first``, or (T,) unbatched
-        Each in [0, input_size).
-    """
-
-    tokens: ArrayLike
-
-
-@dataclass(frozen=True)
-class Tape:
-    """What `backward` needs of one `forward`. It refers to the input; do not change that before.
-
-    The parameters are read from the layer again by `backward`: change them after it.
-    """
-
-    inputs: list[Input]
-    kept: list[Kept]
-    masks: list[Array]
-    batched: bool
-
-
-class Grads(NamedTuple, Generic[State]):
-    """Gradients of a scalar loss.
-
-    Attributes
-    ----------
-    x : ndarray of the input's shape, or None
-        None if it was not wanted, or if the input was tokens.
-    state : ndarray, or tuple of ndarray
-        Of the initial state, in its shape.
-    params : dict of str to ndarray
-        By the parameters' names: views of `flat`.
-    flat : ndarray
-        All parameters' gradients, in the order of ``layer.flat``.
-    """
-
-    x: Array | None
-    state: State
-    params: dict[str, Array]
-    flat: Array
+from fastrnn.recurrence import Input, Weights
 
 
 class Recurrent(Generic[State]):
@@ -218,6 +167,10 @@ class Recurrent(Generic[State]):
         """
         if not isinstance(tape, Tape):
             raise TypeError(f"tape must be what forward returned, got {type(tape).__name__}")
+        if tape.layer != self._identity():
+            raise ValueError(f"tape must be of a layer {self._identity()}, got one of {tape.layer}")
+        if not tape.inputs:
+            raise ValueError("tape must be what forward returned, got an empty one")
         last = tape.inputs[0]
         d_outputs = recurrence.empty(self.dtype)
         if d_output is not None:
@@ -252,12 +205,10 @@ class Recurrent(Generic[State]):
             d_x, self._state_out(states, tape.batched), self._parameters.views_of(parts), flat
         )
 
-    def _run(
-        self, x: ArrayLike | OneHot, state: Any, *, keep: bool
-    ) -> tuple[Array, State, Tape]:
+    def _run(self, x: ArrayLike | OneHot, state: Any, *, keep: bool) -> tuple[Array, State, Tape]:
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
-        tape = Tape([], [], [], batched)
+        tape = Tape(self._identity(), batched)
         shape = (self.num_layers * self.directions, current.batch, self.hidden_size)
         final = [np.empty(shape, self.dtype) for _ in self.cell.states]
         for layer in range(self.num_layers):
@@ -268,7 +219,7 @@ class Recurrent(Generic[State]):
                 self._weights(self._parameters.parts, layer), self._pool, keep=keep,
             )  # fmt: skip
             for direction in range(self.directions):
-                for place, value in zip(final, kept.final(direction)):
+                for place, value in zip(final, kept.final(direction), strict=True):
                     place[first + direction] = value
             output = kept.output
             if keep:
@@ -284,15 +235,22 @@ class Recurrent(Generic[State]):
                 )  # fmt: skip
         return self._laid_out(output, batched), self._state_out(final, batched), tape
 
+    def _identity(self) -> tuple[Any, ...]:
+        sizes = (self.input_size, self.hidden_size, self.num_layers, self.directions)
+        return (self.cell.name, *sizes, self.dtype.name)
+
     def _mask(self, shape: tuple[int, ...]) -> Array:
         (seed,) = self._dropout_seed.spawn(1)
         kept = np.random.default_rng(seed).random(shape, np.float32) >= self.dropout
-        return kept * self.dtype.type(1 / (1 - self.dropout) if self.dropout < 1 else 0)
+        mask: Array = kept * self.dtype.type(1 / (1 - self.dropout) if self.dropout < 1 else 0)
+        return mask
 
     def _weights(self, parts: list[Array], layer: int) -> list[Weights]:
         count = 4 if self.bias else 2
         absent = [] if self.bias else [recurrence.empty(self.dtype)] * 2
-        starts = range(layer * self.directions * count, (layer + 1) * self.directions * count, count)
+        starts = range(
+            layer * self.directions * count, (layer + 1) * self.directions * count, count
+        )
         return [Weights(*parts[start : start + count], *absent) for start in starts]
 
     def _input(self, x: ArrayLike | OneHot) -> tuple[Input, bool]:
@@ -346,9 +304,7 @@ class Recurrent(Generic[State]):
             return array[:, 0]
         return array.swapaxes(0, 1) if self.batch_first else array
 
-    def _state_arrays(
-        self, name: str, state: Any, batch: int, batched: bool
-    ) -> list[Array] | None:
+    def _state_arrays(self, name: str, state: Any, batch: int, batched: bool) -> list[Array] | None:
         """Each state as (L*D, N, H); None for zeros."""
         names = self.cell.states
         rows = self.num_layers * self.directions
@@ -360,7 +316,7 @@ class Recurrent(Generic[State]):
             )
         values = [state] if len(names) == 1 else state
         arrays = []
-        for which, value in zip(names, values):
+        for which, value in zip(names, values, strict=True):
             label = name if len(names) == 1 else f"{name} {which}"
             array = check_floats(label, value, self.dtype)
             if batched:
@@ -374,7 +330,7 @@ class Recurrent(Generic[State]):
 
     def _state_out(self, states: list[Array], batched: bool) -> State:
         out = states if batched else [s[:, 0] for s in states]
-        return out[0] if len(out) == 1 else tuple(out)  # type: ignore[return-value]
+        return cast(State, out[0] if len(out) == 1 else tuple(out))
 
     def __repr__(self) -> str:
         parts = [f"{self.input_size}, {self.hidden_size}"]
@@ -389,73 +345,3 @@ class Recurrent(Generic[State]):
                 parts.append(f"{name}={getattr(self, name)}")
         parts.append(f"dtype={self.dtype.name}")
         return f"{type(self).__name__}({', '.join(parts)})"
-
-
-class RNN(Recurrent[Array]):
-    """Vanilla recurrent layers: h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh).
-
-    Names, shapes and meaning are those of ``torch.nn.RNN``; the equation is Elman's (*Finding
-    structure in time*, 1990).
-
-    Parameters
-    ----------
-    input_size, hidden_size : int
-        I and H, at least 1.
-    num_layers : int
-        L; each layer reads the outputs of the one below it.
-    bias : bool
-        Whether there are ``bias_ih`` and ``bias_hh``.
-    batch_first : bool
-        Whether inputs and outputs are (N, T, .) and not (T, N, .). Outputs are then views of
-        time-major memory.
-    dropout : float
-        Probability with which `forward` drops each output of every layer but the last.
-    bidirectional : bool
-        Whether a second direction reads each sequence from its end; its outputs stand behind the
-        first one's.
-    nonlinearity : {"tanh", "relu"}
-    dtype : {float32, float64}
-        Of parameters, inputs and outputs alike.
-    seed : int, optional
-        For the initial parameters, uniform in +-1/sqrt(H), and for dropout.
-
-    Attributes
-    ----------
-    params : dict of str to ndarray
-        ``weight_ih_l0`` (H, I), ``weight_hh_l0`` (H, H), ``bias_ih_l0`` and ``bias_hh_l0`` (H,),
-        for layer k ``_lk``, for the second direction with ``_reverse`` behind it.
-    flat : ndarray
-        The buffer that `params` are views of.
-
-    Examples
-    --------
-    >>> import numpy as np, fastrnn
-    >>> layer = fastrnn.RNN(3, 5, seed=0)
-    >>> output, state, tape = layer.forward(np.ones((7, 2, 3), np.float32))
-    >>> output.shape, state.shape
-    ((7, 2, 5), (1, 2, 5))
-    >>> grads = layer.backward(tape, d_output=np.ones_like(output))
-    >>> grads.params["weight_hh_l0"].shape
-    (5, 5)
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        *,
-        nonlinearity: str = "tanh",
-        dtype: DTypeLike = np.float32,
-        seed: int | None = None,
-    ) -> None:
-        self.nonlinearity = check_choice("nonlinearity", nonlinearity, ("tanh", "relu"))
-        super().__init__(
-            RNN_TANH if nonlinearity == "tanh" else RNN_RELU,
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
-            dtype=dtype, seed=seed,
-        )  # fmt: skip

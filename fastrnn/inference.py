@@ -1,0 +1,96 @@
+"""Evaluation and sampling of a language model."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastrnn.cells import Cell
+from fastrnn.checks import Array
+from fastrnn.data import Tokens
+from fastrnn.model_plan import ModelPlan, model_offsets, plan_model
+from fastrnn.optimizers import OPTIMIZERS
+from fastrnn.params import Parameters
+from fastrnn.plan import aligned_empty
+
+#: Tokens in one block of `Inference.loss`.
+BLOCK = 256
+
+#: Tokens read or drawn in one call of the kernels: some 50 ms, then Ctrl-C is heard.
+SLICE = 8192
+
+
+class Inference(NamedTuple):
+    """A language model's parameters and sizes."""
+
+    cell: Cell
+    parameters: Parameters
+    layers: int
+    hidden: int
+    vocabulary: int
+
+    def _plan(self, time: int) -> ModelPlan:
+        return plan_model(
+            self.cell, self.parameters.flat.dtype, time, 1, self.vocabulary, self.hidden,
+            self.layers, keep=False,
+        )  # fmt: skip
+
+    def _drivers(self) -> Any:
+        from fastrnn.kernels.bound import model_drivers
+
+        return model_drivers(self.cell, OPTIMIZERS["sgd"])
+
+    def loss(self, tokens: Tokens) -> float:
+        """Mean of -log P(token | all tokens before it) in nats, from states of zero."""
+        flat, offsets = self.parameters.flat, model_offsets(self.parameters, self.layers)
+        predicted = tokens.size - 1
+        total, start = 0.0, 0
+        carried: list[Array] = []
+        for time in (BLOCK, predicted % BLOCK):
+            end = start + (predicted - start) // max(1, time) * time
+            if end == start:
+                continue
+            plan = self._plan(time)
+            h, memory = plan.states(flat.dtype)
+            slots = h.reshape(self.layers, time + 1, self.hidden)
+            if carried:
+                slots[:, 0], memory[...] = carried
+            work = aligned_empty(plan.work, flat.dtype)
+            block, targets = np.empty(time, np.int64), np.empty(time, np.int64)
+            while start < end:
+                count = min((end - start) // time, max(1, SLICE // time))
+                total += self._drivers().evaluate(
+                    flat, h, memory, work, block, targets, offsets,
+                    tokens, tokens.size, start, count, plan.model,
+                )  # fmt: skip
+                start += count * time
+            carried = [slots[:, 0].copy(), memory]
+        return total / predicted
+
+    def draw(self, given: Tokens, uniforms: Array, temperature: float) -> Tokens:
+        """Read `given`, then draw a token for each of the uniform numbers."""
+        flat, offsets = self.parameters.flat, model_offsets(self.parameters, self.layers)
+        out = np.empty(uniforms.size, np.int64)
+        plan = self._plan(1)
+        h, memory = plan.states(flat.dtype)
+        work = aligned_empty((self.layers + 1) * plan.work, flat.dtype)
+        generate, fresh = self._drivers().generate, True
+
+        def run(tokens: Tokens, drawn: slice) -> None:
+            nonlocal fresh
+            generate(
+                out[drawn], flat, h, memory, work, plan.work, tokens, uniforms[drawn], offsets,
+                temperature, fresh, plan.model,
+            )  # fmt: skip
+            fresh = False
+
+        # A call that draws nothing leaves its last token unread: the next one begins with it.
+        reads = [given[i : i + SLICE + 1] for i in range(0, max(1, given.size - 1), SLICE)]
+        for part in reads[:-1]:
+            run(part, slice(0, 0))
+        last = reads[-1]
+        for start in range(0, out.size, SLICE):
+            run(last, slice(start, start + SLICE))
+            last = out[start : start + SLICE][-1:]
+        return out

@@ -1,0 +1,7 @@
+"""Recurrent layers with the names, shapes and meaning of ``torch.nn``'s."""
+
+from fastrnn.layers.base import Recurrent
+from fastrnn.layers.rnn import RNN
+from fastrnn.layers.values import Grads, OneHot, Tape
+
+__all__ = ["RNN", "Grads", "OneHot", "Recurrent", "Tape"]

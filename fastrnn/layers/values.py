@@ -1,0 +1,64 @@
+"""What layers take and give besides arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from numpy.typing import ArrayLike
+
+from fastrnn.checks import Array
+from fastrnn.recurrence import Input, Kept
+
+#: One array, or one for each state of the cell.
+State = TypeVar("State")
+
+
+@dataclass(frozen=True)
+class OneHot:
+    """Integer tokens that stand for one-hot rows, which are never built.
+
+    Parameters
+    ----------
+    tokens : array_like of int, shape (T, N), or (N, T) with ``batch_first``, or (T,) unbatched
+        Each in [0, input_size).
+    """
+
+    tokens: ArrayLike
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What `backward` needs of one `forward`. It refers to the input; do not change that before.
+
+    The parameters are read from the layer again by `backward`: change them after it.
+    """
+
+    #: Cell, sizes and precision of the layer that it is of.
+    layer: tuple[Any, ...]
+    batched: bool
+    inputs: list[Input] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+    masks: list[Array] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Grads(Generic[State]):
+    """Gradients of a scalar loss.
+
+    Attributes
+    ----------
+    x : ndarray of the input's shape, or None
+        None if it was not wanted, or if the input was tokens.
+    state : ndarray, or tuple of ndarray
+        Of the initial state, in its shape.
+    params : dict of str to ndarray
+        By the parameters' names: views of `flat`.
+    flat : ndarray
+        All parameters' gradients, in the order of ``layer.flat``.
+    """
+
+    x: Array | None
+    state: State
+    params: dict[str, Array]
+    flat: Array

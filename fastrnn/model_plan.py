@@ -1,0 +1,92 @@
+"""The plan of a language model: its layers' plans, its head, and its buffers."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastrnn.cells import Cell
+from fastrnn.checks import Array
+from fastrnn.params import Parameters
+from fastrnn.plan import Regions, plan_layer, tile_shape
+
+#: Rows of logits that exist at one time, at most.
+HEAD_ROWS = 256
+
+
+class ModelPlan(NamedTuple):
+    """A language model's sizes as its kernels take them, and what they need."""
+
+    model: Any
+    #: Elements of the workspace of a layer and of the head.
+    work: int
+    hidden: int
+    layers: int
+    time: int
+    batch: int
+    #: States beside h, slots of each, and numbers saved of a unit and time.
+    others: int
+    ring: int
+    saved: int
+
+    def states(self, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+        """New arrays `h` and `memory` for the kernels, of zeros."""
+        unit = self.batch * self.hidden
+        h = np.zeros(self.layers * (self.time + 1) * unit, dtype)
+        return h, np.zeros(self.layers * self.others * self.ring * unit, dtype)
+
+
+@functools.lru_cache(maxsize=256)
+def plan_model(
+    cell: Cell,
+    dtype: np.dtype[Any],
+    time: int,
+    batch: int,
+    vocabulary: int,
+    hidden: int,
+    layers: int,
+    *,
+    keep: bool,
+) -> ModelPlan:
+    """Plan a language model's passes over blocks of `time` tokens in `batch` streams."""
+    from fastrnn.kernels.language_model import Model
+    from fastrnn.simd.cpu import lanes
+
+    width = lanes(dtype)
+
+    def padded(columns: int) -> int:
+        return -(-columns // width) * width
+
+    first = plan_layer(
+        cell, dtype, time, batch, vocabulary, hidden, tokens=True, token_rows=True, keep=keep
+    )
+    other = plan_layer(cell, dtype, time, batch, hidden, hidden, keep=keep)
+    rows = min(HEAD_ROWS, time * batch)
+    tile_rows, vectors = tile_shape(HEAD_ROWS)
+    regions = Regions(dtype.itemsize)
+    model = Model(
+        first=first.layer,
+        other=other.layer,
+        layers=layers,
+        vocabulary=vocabulary,
+        rows=rows,
+        logits=regions.add(rows * vocabulary),
+        forward_panels=regions.add(hidden * padded(vocabulary)),
+        backward_panels=regions.add(vocabulary * padded(hidden)) if keep else 0,
+        row_panels=regions.add(rows * padded(hidden)) if keep else 0,
+        scratch=regions.add(tile_rows * vectors * width),
+    )
+    work = max(first.work, other.work if layers > 1 else 0, regions.size)
+    return ModelPlan(
+        model, work, hidden, layers, time, batch,
+        len(cell.states) - 1, first.layer.scan.ring, len(cell.saved) if keep else 0,
+    )  # fmt: skip
+
+
+def model_offsets(parameters: Parameters, layers: int) -> Array:
+    """Where the kernels find each layer's parameters and the head's; see `language_model`."""
+    offsets = np.zeros(4 * (layers + 1), np.int64)
+    offsets[: 4 * layers + 2] = parameters.offsets[: 4 * layers + 2]
+    return offsets

@@ -1,0 +1,77 @@
+"""A language model as a file, with the training that can go on from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastrnn.checks import Array
+from fastrnn.data import Vocabulary
+from fastrnn.files import ModelFileError, load_model, save_model
+from fastrnn.training import History
+
+if TYPE_CHECKING:
+    from fastrnn.models.language_model import LanguageModel
+
+KIND = "language_model"
+
+#: Parts of the history with a number for each step: tensors, where the rest is JSON.
+SERIES = ("loss", "gradient_norm")
+
+
+def save(model: LanguageModel, path: str | os.PathLike[str]) -> None:
+    """Write a model; see `LanguageModel.save`."""
+    history = dataclasses.asdict(model.history_)
+    tensors = dict(model.params)
+    tensors |= {f"history.{name}": np.array(history[name], np.float64) for name in SERIES}
+    config: dict[str, Any] = {
+        "hidden_size": model.hidden_size,
+        "num_layers": model.num_layers,
+        "nonlinearity": model.nonlinearity,
+        "dtype": model.dtype.name,
+        "vocabulary_size": model.vocabulary_size,
+        "characters": model.vocabulary.characters if model.vocabulary else None,
+        "history": {k: v for k, v in history.items() if k not in SERIES},
+    }
+    state = model._trainer.state() if model._trainer else model._restored
+    if state:
+        config["training"] = {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}
+        tensors |= {f"training.{k}": v for k, v in state.items() if isinstance(v, np.ndarray)}
+    save_model(path, KIND, config, tensors)
+
+
+def load(kind: type[LanguageModel], path: str | os.PathLike[str]) -> LanguageModel:
+    """Read a model; see `LanguageModel.load`."""
+    config, tensors = load_model(path, KIND)
+
+    def pop(prefix: str) -> dict[str, Array]:
+        names = [name for name in tensors if name.startswith(prefix)]
+        return {name.removeprefix(prefix): tensors.pop(name) for name in names}
+
+    training, series = pop("training."), pop("history.")
+    try:
+        characters = config["characters"]
+        model = kind(
+            config["hidden_size"],
+            config["num_layers"],
+            nonlinearity=config["nonlinearity"],
+            dtype=config["dtype"],
+        )
+        size = config["vocabulary_size"]
+        shape = (size, config["hidden_size"])
+        if "weight_out" not in tensors or tensors["weight_out"].shape != shape:
+            raise ValueError(f"weight_out must have shape (V, H) = {shape}")
+        model._build(Vocabulary(characters) if characters else size)
+        model.load_state_dict(tensors)
+        history = dict(config["history"])
+        history["validation"] = [tuple(v) for v in history["validation"]]
+        history |= {name: series[name].tolist() for name in SERIES}
+        model.history_ = History(**history)
+        if "training" in config:
+            model._restored = {**config["training"], **training}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} is damaged: {error}") from error
+    return model
