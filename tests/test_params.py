@@ -74,6 +74,16 @@ def test_state_dict_holds_copies_that_load(dtype: Any) -> None:
 
 
 @DTYPES
+def test_the_values_of_a_state_dict_may_be_views_of_the_layer_itself(dtype: Any) -> None:
+    layer = make_layer(RNN_TANH, 5, 5, dtype=dtype)
+    before, views = layer.state_dict(), dict(layer.params)
+    swapped = {"weight_ih_l0": "weight_hh_l0", "weight_hh_l0": "weight_ih_l0"}
+    layer.load_state_dict({name: views[swapped.get(name, name)] for name in views})
+    for name, view in layer.params.items():
+        np.testing.assert_array_equal(view, before[swapped.get(name, name)])
+
+
+@DTYPES
 @pytest.mark.parametrize("case", SPOILERS)
 def test_a_state_dict_that_does_not_fit_changes_nothing(case: str, dtype: Any) -> None:
     spoil, error, message = SPOILERS[case]

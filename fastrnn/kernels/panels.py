@@ -2,7 +2,7 @@
 
 A matrix B (K, columns) is cut into panels of whole vectors, at most `width` vectors each and as
 equal as they can be; what fills the last vector is never used. Panel by panel, row k of a panel
-stands in ``vectors * lanes`` adjacent numbers, so the panel of column j begins at element ``K * j``.
+stands in ``vectors * lanes`` adjacent numbers; the panel of column j begins at element ``K * j``.
 """
 
 from __future__ import annotations
