@@ -7,6 +7,7 @@
 Importing the package does not import numba; the first call of a layer does.
 """
 
+from fastrnn import functional
 from fastrnn.data import Vocabulary
 from fastrnn.files import ModelFileError
 from fastrnn.layers import RNN, Grads, OneHot, Tape
@@ -25,4 +26,5 @@ __all__ = [
     "Tape",
     "Vocabulary",
     "__version__",
+    "functional",
 ]
