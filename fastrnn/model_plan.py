@@ -52,6 +52,7 @@ def plan_model(
 ) -> ModelPlan:
     """Plan a language model's passes over blocks of `time` tokens in `batch` streams."""
     from fastrnn.kernels.language_model import Model
+    from fastrnn.kernels.product import K_BLOCK
     from fastrnn.simd.cpu import lanes
 
     width = lanes(dtype)
@@ -76,7 +77,7 @@ def plan_model(
         forward_panels=regions.add(hidden * padded(vocabulary)),
         backward_panels=regions.add(vocabulary * padded(hidden)) if keep else 0,
         row_panels=regions.add(rows * padded(hidden)) if keep else 0,
-        scratch=regions.add(tile_rows * vectors * width),
+        scratch=regions.add((tile_rows * vectors + K_BLOCK) * width),
     )
     work = max(first.work, other.work if layers > 1 else 0, regions.size)
     return ModelPlan(

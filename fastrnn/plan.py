@@ -13,6 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from fastrnn.cells import Cell
     from fastrnn.kernels.layer import Layer
+    from fastrnn.kernels.product import K_BLOCK
 
 #: Rows of the large products of one block of time: their panels and results stay in the
 #: second-level cache, and the weight gradients are read and written once in so many rows.
@@ -88,6 +89,7 @@ def plan_layer(
     """
     from fastrnn.kernels.jit import tile_address
     from fastrnn.kernels.layer import Layer
+    from fastrnn.kernels.product import K_BLOCK
     from fastrnn.kernels.scan import Scan
     from fastrnn.simd.cpu import lanes
 
@@ -138,7 +140,7 @@ def plan_layer(
             block * batch * max(padded(hidden), 0 if tokens else padded(inputs))
         ),
         scratch=regions.add(
-            max(rows * vectors * gates, tile_rows * tile_width, rows * vectors) * width
+            (max(rows * vectors * gates, tile_rows * tile_width) + K_BLOCK) * width
         ),
     )
     return LayerPlan(layer, regions.size)

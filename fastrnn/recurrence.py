@@ -67,6 +67,14 @@ class Kept(NamedTuple):
         return [self.h[slot, :, direction], *(m[slot % m.shape[0]] for m in self.memory[direction])]
 
 
+@functools.cache
+def _drivers(cell: Cell) -> Any:
+    """The compiled drivers of a cell; imports numba when first called."""
+    from fastrnn.kernels.bound import drivers
+
+    return drivers(cell)
+
+
 def forward(
     cell: Cell,
     x: Input,
@@ -78,8 +86,6 @@ def forward(
     keep: bool,
 ) -> Kept:
     """Run one layer from the states `initial`, each (D, N, H), or from zeros."""
-    from fastrnn.kernels.bound import drivers
-
     directions = len(weights)
     dtype = weights[0].weight_hh.dtype
     others, nothing = len(cell.states) - 1, empty(dtype)
@@ -101,7 +107,7 @@ def forward(
         kept.saved.append(saved)
         work = pool.take(plan.work, dtype)
         try:
-            drivers(cell).forward(
+            _drivers(cell).forward(
                 kept.h.reshape(-1), memory.reshape(-1), saved.reshape(-1), work,
                 x.floats, x.tokens, *w, plan.layer,
             )  # fmt: skip
@@ -127,8 +133,6 @@ def backward(
     `carry` (D, S, N, H) holds the gradients of the last states, and those of the initial states on
     return.
     """
-    from fastrnn.kernels.bound import drivers
-
     directions = len(weights)
     dtype = carry.dtype
     d_x = np.empty(x.time * x.batch * x.size if wants_x else 0, dtype)
@@ -139,7 +143,7 @@ def backward(
         )  # fmt: skip
         work = pool.take(plan.work, dtype)
         try:
-            drivers(cell).backward(
+            _drivers(cell).backward(
                 *g, d_x, direction > 0, carry[direction].reshape(-1), work, d_output,
                 kept.h.reshape(-1), kept.memory[direction].reshape(-1),
                 kept.saved[direction].reshape(-1), x.floats, x.tokens,

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _complain("the command line needs typer and rich: pip install 'fastrnn[cli]'")
         return FAILED
-    from fastrnn.cli.errors import Failed, Interrupted
+    from fastrnn.cli.errors import GoalMissedError, StoppedError
     from fastrnn.training import NonFiniteGradientError
 
     try:
@@ -47,10 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What is left in the buffer must not be written, and complained about, at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
-    except (KeyboardInterrupt, Interrupted) as error:
+    except (KeyboardInterrupt, StoppedError) as error:
         _complain(str(error) or "interrupted")
         return INTERRUPTED
-    except (Failed, NonFiniteGradientError) as error:
+    except (GoalMissedError, NonFiniteGradientError) as error:
+        _complain(str(error))
+        return FAILED
+    except ImportError as error:
+        if error.name:  # not of an extra that is missing
+            raise
         _complain(str(error))
         return FAILED
     except OSError as error:

@@ -16,7 +16,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from fastrnn.models.language_model import Progress
+from fastrnn.training import Progress
 
 #: Seconds between lines of progress where there is no terminal.
 LINE_SECONDS = 2.0
@@ -43,6 +43,10 @@ class Screen:
         """Show the title of a part."""
         self._console.print()
         self._console.print(Text(text, style="bold"))
+
+    def text(self, text: str) -> None:
+        """Print generated text, tabs and all."""
+        print(text, file=self._console.file)
 
     def quote(self, text: str) -> None:
         """Show generated text, set off from what the command itself says."""

@@ -132,6 +132,7 @@ class Recurrent(Generic[State]):
         since the tape holds the same memory.
         """
         output, final, tape = self._run(x, state, keep=True)
+        assert tape is not None
         output.flags.writeable = False
         return output, final, tape
 
@@ -205,10 +206,12 @@ class Recurrent(Generic[State]):
             d_x, self._state_out(states, tape.batched), self._parameters.views_of(parts), flat
         )
 
-    def _run(self, x: ArrayLike | OneHot, state: Any, *, keep: bool) -> tuple[Array, State, Tape]:
+    def _run(
+        self, x: ArrayLike | OneHot, state: Any, *, keep: bool
+    ) -> tuple[Array, State, Tape | None]:
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
-        tape = Tape(self._identity(), batched)
+        tape = Tape(self._identity(), batched) if keep else None
         shape = (self.num_layers * self.directions, current.batch, self.hidden_size)
         final = [np.empty(shape, self.dtype) for _ in self.cell.states]
         for layer in range(self.num_layers):
@@ -222,11 +225,11 @@ class Recurrent(Generic[State]):
                 for place, value in zip(final, kept.final(direction), strict=True):
                     place[first + direction] = value
             output = kept.output
-            if keep:
+            if tape:
                 tape.inputs.append(current)
                 tape.kept.append(kept)
             if layer < self.num_layers - 1:
-                if keep and self.dropout:
+                if tape and self.dropout:
                     tape.masks.append(self._mask(output.shape))
                     output = output * tape.masks[-1]
                 current = Input(

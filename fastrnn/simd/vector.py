@@ -193,7 +193,6 @@ def _elementwise(name: str, arity: int) -> Any:
 
 
 fma = _elementwise("fma", 3)
-round_even = _elementwise("roundeven", 1)
 copysign = _elementwise("copysign", 2)
 square_root = _elementwise("sqrt", 1)
 
@@ -215,27 +214,49 @@ def polynomial(coefficients: tuple[float, ...]) -> Any:
     return evaluate
 
 
+def _shifter(vector: Vector) -> tuple[int, int, ir.Constant]:
+    """Mantissa bits, exponent bias, and the number that moves an integer into the low bits.
+
+    A float plus 1.5 * 2^mantissa has its nearest integer in its lowest bits. With the bias of
+    exponents on top, a shift makes a power of two of them. AVX2 cannot convert 64-bit integers.
+    """
+    mantissa, bias = (23, 127) if vector.dtype.bitwidth == 32 else (52, 1023)
+    return mantissa, bias, ir.Constant(vector.llvm(), [1.5 * 2.0**mantissa + bias] * vector.lanes)
+
+
 @intrinsic
-def power_of_two(typing_context: Any, n: Any) -> Any:
-    """2**n for a vector of integral floats within the range of normal exponents."""
-    if not isinstance(n, Vector):
-        return None
+def shift_integer(typing_context: Any, x: Any, factor: Any) -> Any:
+    """The integer nearest to ``x * factor``, for the two functions below."""
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        bits = n.dtype.bitwidth
-        mantissa, bias = (23, 127) if bits == 32 else (52, 1023)
-        whole = ir.VectorType(ir.IntType(bits), n.lanes)
+        by = _as_vector(context, builder, args[1], sig.args[1], x)
+        return llvm_intrinsic(builder, "fma", [args[0], by, _shifter(x)[2]])
 
-        def constant(value: int) -> ir.Constant:
-            return ir.Constant(whole, [value] * n.lanes)
+    return x(x, factor), generate
 
-        # Adding 1.5 * 2**mantissa leaves n in the low bits: AVX2 cannot convert 64-bit integers.
-        shifter = 1.5 * 2.0**mantissa
-        moved = builder.fadd(args[0], ir.Constant(n.llvm(), [shifter] * n.lanes))
-        exponent = builder.add(builder.bitcast(moved, whole), constant(bias))
-        return builder.bitcast(builder.shl(exponent, constant(mantissa)), n.llvm())
 
-    return n(n), generate
+@intrinsic
+def unshift_integer(typing_context: Any, shifted: Any) -> Any:
+    """That integer as a float."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        return builder.fsub(args[0], _shifter(shifted)[2])
+
+    return shifted(shifted), generate
+
+
+@intrinsic
+def shifted_power_of_two(typing_context: Any, shifted: Any) -> Any:
+    """2 to the power of that integer, which must be an exponent of a normal number."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        whole = ir.VectorType(ir.IntType(shifted.dtype.bitwidth), shifted.lanes)
+        mantissa = ir.Constant(whole, [_shifter(shifted)[0]] * shifted.lanes)
+        return builder.bitcast(
+            builder.shl(builder.bitcast(args[0], whole), mantissa), shifted.llvm()
+        )
+
+    return shifted(shifted), generate
 
 
 def lane_mask(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:

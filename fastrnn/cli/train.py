@@ -1,0 +1,232 @@
+"""The commands of a user's own text: train, evaluate, sample."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fastrnn.cli.errors import StoppedError
+from fastrnn.cli.screen import Screen
+from fastrnn.figures import loss_curve, require_matplotlib
+from fastrnn.files import load_model
+from fastrnn.models import LanguageModel
+from fastrnn.training import TrainingOptions
+
+#: Steps whose mean is called the training loss at the end.
+LAST_STEPS = 100
+
+
+def read_text(paths: Sequence[Path]) -> str:
+    """The texts of UTF-8 files, one after the other.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    ValueError
+        If a file is empty or not UTF-8; the message names it and the byte's position.
+    """
+    parts = []
+    for path in paths:
+        content = path.read_bytes()
+        if not content:
+            raise ValueError(f"{path} is empty")
+        try:
+            parts.append(content.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path} must be UTF-8, got byte 0x{content[error.start]:02x} at position "
+                f"{error.start}"
+            ) from None
+    return "".join(parts)
+
+
+def check_target(path: Path) -> None:
+    """OSError if no file can be written at `path`: better before a training than after it."""
+    folder = path.parent
+    if path.is_dir():
+        raise IsADirectoryError(21, "is a folder, a file's name is needed", str(path))
+    if not folder.is_dir():
+        raise FileNotFoundError(2, "no such folder", str(folder))
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(13, "cannot write there", str(folder))
+
+
+def make_model(resume: Path | None, given: dict[str, Any]) -> LanguageModel:
+    """A new model, or the one at `resume`, whose own sizes are kept.
+
+    Raises
+    ------
+    ValueError
+        If a size in `given` is not None, nor that of the model at `resume`.
+    """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if resume is None:
+        return LanguageModel(**chosen)
+    model = LanguageModel.load(resume)
+    for name, value in chosen.items():
+        own = model.dtype.name if name == "dtype" else getattr(model, name)
+        if name != "seed" and value != own:
+            raise ValueError(f"{name} must be {own!r}, that of {resume}, got {value!r}")
+    return model
+
+
+def training_options(resume: Path | None, given: dict[str, Any]) -> dict[str, Any]:
+    """What was given, completed by what the training at `resume` was run with, or the defaults."""
+    options = asdict(TrainingOptions())
+    if resume is not None:
+        training = load_model(resume, "language_model")[0].get("training")
+        options.update(training["options"] if training else {})
+    options.update({name: value for name, value in given.items() if value is not None})
+    for limit in ("clip_norm", "clip_value"):  # 0 on the command line: no limit
+        options[limit] = options[limit] or None
+    return asdict(TrainingOptions(**options))
+
+
+def train(
+    screen: Screen,
+    files: Sequence[Path],
+    out: Path,
+    *,
+    resume: Path | None,
+    figure: Path | None,
+    sizes: dict[str, Any],
+    options: dict[str, Any],
+    steps: int | None,
+    epochs: float | None,
+    validation: float,
+    validate_every: int | None,
+    patience: int | None,
+) -> None:
+    """``fastrnn train``.
+
+    Raises
+    ------
+    StoppedError
+        After Ctrl-C; the steps done so far are saved.
+    """
+    from fastrnn.kernels import jit
+
+    model = make_model(resume, sizes)
+    chosen = training_options(resume, options)
+    for target in filter(None, (out, figure)):
+        check_target(target)
+    if figure is not None:
+        require_matplotlib()
+    text = read_text(files)
+
+    before, start = len(model.history_.loss), time.perf_counter()
+    screen.say(f"{len(text):,} characters of {', '.join(map(str, files))}")
+    total = _steps(text, chosen, steps, epochs, validation)
+    screen.say(f"{total} steps of {chosen['batch_size']} x {chosen['sequence_length']} characters")
+    interrupted = False
+    try:
+        with jit.silent(), screen.training(before, before + total) as progress:
+            model.fit(
+                text,
+                steps=steps,
+                epochs=epochs,
+                validation=validation or None,
+                validate_every=validate_every,
+                patience=patience,
+                resume=resume is not None,
+                progress=progress,
+                **chosen,
+            )
+    except KeyboardInterrupt:
+        interrupted = True
+    history = model.history_
+    done = len(history.loss) if resume is None else len(history.loss) - before
+    if interrupted and not done:
+        raise StoppedError(f"interrupted before the first step was done; {out} was not written")
+    model.save(out)
+    if figure is not None:
+        loss_curve(figure, history, title=f"Training on {', '.join(f.name for f in files)}")
+    last = history.loss[-min(done, LAST_STEPS) :] if done else []
+    report = {
+        "model": str(out),
+        "figure": str(figure) if figure else None,
+        "characters": len(text),
+        "vocabulary": model.vocabulary_size,
+        "parameters": model.flat.size,
+        "options": chosen,
+        "steps": done,
+        "loss": math.fsum(last) / len(last) if last else None,
+        "validation": [list(pair) for pair in history.validation],
+        "stopped_early": history.stopped_early,
+        "interrupted": interrupted,
+        "compile_seconds": jit.compile_seconds(),
+        "seconds": time.perf_counter() - start,
+    }
+    screen.result(report)
+    if interrupted:
+        raise StoppedError(
+            f"interrupted after {done} steps; they are saved in {out}, "
+            f"and --resume {out} goes on from there"
+        )
+    if history.stopped_early:
+        screen.say("no better validation loss came: stopped early, back to the best parameters")
+    if history.validation:
+        last_found, best = history.validation[-1][1], min(loss for _, loss in history.validation)
+        screen.say(f"validation loss {last_found:.4f}, best {best:.4f} nats/character")
+    screen.say(
+        f"{done} steps in {report['seconds']:.1f} s, of which {jit.compile_seconds():.1f} s "
+        f"compiling; saved in {out}"
+    )
+
+
+def _steps(
+    text: str, options: dict[str, Any], steps: int | None, epochs: float | None, validation: float
+) -> int:
+    """How many steps `fastrnn.LanguageModel.fit` will take."""
+    if steps is not None:
+        return steps
+    length = len(text) - round(validation * len(text))
+    per_epoch = (length - 1) // options["batch_size"] // options["sequence_length"]
+    return round((1.0 if epochs is None else epochs) * per_epoch)
+
+
+def evaluate(screen: Screen, path: Path, files: Sequence[Path]) -> None:
+    """``fastrnn eval``."""
+    model, text = LanguageModel.load(path), read_text(files)
+    nats = model.loss(text)
+    report = {
+        "model": str(path),
+        "characters": len(text),
+        "nats_per_character": nats,
+        "bits_per_character": nats / math.log(2),
+        "perplexity": math.exp(nats),
+    }
+    screen.facts(
+        [
+            ("nats/character", f"{nats:.4f}"),
+            ("bits/character", f"{report['bits_per_character']:.4f}"),
+            ("perplexity", f"{report['perplexity']:.3f}"),
+            ("characters", f"{len(text):,}"),
+        ]
+    )
+    screen.result(report)
+
+
+def sample(
+    screen: Screen, path: Path, n: int, prime: str, temperature: float, seed: int | None
+) -> None:
+    """``fastrnn sample``."""
+    model = LanguageModel.load(path)
+    drawn = model.sample(n, prime=prime, temperature=temperature, seed=seed)
+    text = drawn if isinstance(drawn, str) else " ".join(map(str, drawn))
+    screen.text(prime + text)
+    screen.result(
+        {
+            "model": str(path),
+            "prime": prime,
+            "text": text,
+            "temperature": temperature,
+            "seed": seed,
+        }
+    )
