@@ -132,8 +132,8 @@ def plan_layer(
         input_panels=0
         if tokens
         else regions.add(max(inputs * padded(gates_hidden), gates_hidden * padded(inputs))),
-        bias=regions.add(gates_hidden),
-        recurrent_bias=regions.add(gates_hidden),
+        x_bias=regions.add(gates_hidden),
+        r_bias=regions.add(gates_hidden),
         x_part=delta,
         r_delta=regions.add((block + 1) * batch * gates_hidden) if cell.apart else delta,
         row_panels=regions.add(

@@ -6,6 +6,7 @@ raises what went wrong; here it becomes one line on stderr and an exit code.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 #: What the extra ``cli`` brings, and what may be missing in its place.
 _NEEDED = frozenset({"typer", "rich", "click"})
 
-OK, FAILED, BAD_ARGUMENT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+FAILED, BAD_ARGUMENT, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,8 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if all went well, 1 if the work failed, 2 for a bad argument, 130 after Ctrl-C, 141 if
-        the reader of a pipe went away.
+        0 if all went well, 1 if the work failed, 2 for a bad argument, 130 after Ctrl-C.
     """
     try:
         from fastrnn.cli.app import run
@@ -40,13 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from fastrnn.cli.errors import GoalMissedError, StoppedError
     from fastrnn.training import NonFiniteGradientError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # generated text has what a locale may lack
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # What is left in the buffer must not be written, and complained about, at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return NO_READER
+        return FAILED
     except (KeyboardInterrupt, StoppedError) as error:
         _complain(str(error) or "interrupted")
         return INTERRUPTED

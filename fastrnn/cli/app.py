@@ -86,8 +86,8 @@ def demo(
     Checks that both have the same losses, times both, trains with a progress bar, and shows text
     generated before and after. Takes about a minute, and needs nothing but this package.
     """
-    from fastrnn.cli.demo import Setting
     from fastrnn.cli.demo import demo as run_demo
+    from fastrnn.cli.twin import Setting
 
     screen = Screen(as_json=json)
     report = run_demo(screen, Setting(hidden=hidden, steps=steps, seed=seed), out)

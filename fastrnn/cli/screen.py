@@ -96,7 +96,7 @@ class Screen:
             For `fastrnn.LanguageModel.fit` as its `progress`.
         """
         if not self._console.is_interactive:
-            yield _Lines(self.say, first)
+            yield _Lines(self.say)
             return
         bar = Bar(
             BarColumn(bar_width=24),
@@ -107,7 +107,7 @@ class Screen:
             console=self._console,
         )
         with bar:
-            task = bar.add_task("", total=last - first, figures="compiling")
+            task = bar.add_task("", total=last - first, figures="starting")
 
             def show(now: Progress) -> None:
                 bar.update(task, completed=now.step - first, figures=_figures(now))
@@ -118,16 +118,19 @@ class Screen:
 class _Lines:
     """Progress in lines, where control codes would fill a log."""
 
-    def __init__(self, say: Callable[[str], None], first: int) -> None:
-        self._say, self._first = say, first
-        self._start = self._said = time.perf_counter()
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._first, self._start, self._said = 0, 0.0, 0.0
 
     def __call__(self, now: Progress) -> None:
         clock = time.perf_counter()
+        if not self._start:  # what came before may have been compilation
+            self._first, self._start, self._said = now.step, clock, clock
         if now.step < now.total and clock - self._said < LINE_SECONDS:
             return
         self._said = clock
-        left = (clock - self._start) / (now.step - self._first) * (now.total - now.step)
+        done = max(1, now.step - self._first)
+        left = (clock - self._start) / done * (now.total - now.step)
         self._say(f"  step {now.step}/{now.total}  {_figures(now)}  {left:.0f} s left")
 
 

@@ -126,7 +126,7 @@ def train(
     screen.say(f"{total} steps of {chosen['batch_size']} x {chosen['sequence_length']} characters")
     interrupted = False
     try:
-        with jit.silent(), screen.training(before, before + total) as progress:
+        with screen.training(before, before + total) as progress:
             model.fit(
                 text,
                 steps=steps,
@@ -188,7 +188,7 @@ def _steps(
         return steps
     length = len(text) - round(validation * len(text))
     per_epoch = (length - 1) // options["batch_size"] // options["sequence_length"]
-    return round((1.0 if epochs is None else epochs) * per_epoch)
+    return round((1.0 if epochs is None else epochs) * int(per_epoch))
 
 
 def evaluate(screen: Screen, path: Path, files: Sequence[Path]) -> None:

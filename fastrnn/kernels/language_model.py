@@ -85,7 +85,7 @@ def forward_layer(layer, params, offsets, h, memory, saved, work, tokens, p, pac
     saved_size = p.time * SAVED * step * scan.keep
     run_forward(
         of_layer, memory[layer * memory_size : (layer + 1) * memory_size],
-        saved[layer * saved_size : (layer + 1) * saved_size], work, below, tokens, w_ih, 1, p,
+        saved[layer * saved_size : (layer + 1) * saved_size], work, below, tokens, w_ih, p,
     )  # fmt: skip
 
 

@@ -48,8 +48,8 @@ class Layer(NamedTuple):
     recurrent_panels: int
     gate_panels: int
     input_panels: int
-    bias: int
-    recurrent_bias: int
+    x_bias: int
+    r_bias: int
     x_part: int
     r_delta: int
     row_panels: int
@@ -65,34 +65,33 @@ def pack_forward(work, w_ih, w_hh, b_ih, b_hh, p):
     if not p.tokens:
         pack(work, p.input_panels, w_ih, 0, 1, p.inputs, p.inputs, GATES * hidden, p.width)
     summed = (GATES - APART) * hidden
-    for j in range(b_ih.size):
-        work[p.bias + j] = b_ih[j] + b_hh[j] if j < summed else b_ih[j]
-        if APART:
-            work[p.recurrent_bias + j] = 0 if j < summed else b_hh[j]
+    for j in range(GATES * hidden):
+        of_x = b_ih[j] if b_ih.size else 0
+        of_r = b_hh[j] if b_hh.size else 0
+        work[p.x_bias + j] = of_x + of_r if j < summed else of_x
+        work[p.r_bias + j] = 0 if j < summed else of_r
 
 
-def run_forward(h, memory, saved, work, x, tokens, w_ih, biased, p):
+def run_forward(h, memory, saved, work, x, tokens, w_ih, p):
     """Scan all times from the initial states, the weights having been packed."""
     s = p.scan
     gates_hidden = GATES * s.hidden
-    bias = work[p.bias : p.bias + biased * gates_hidden]
-    recurrent_bias = work[p.recurrent_bias : p.recurrent_bias + biased * (APART > 0) * gates_hidden]
+    x_bias = work[p.x_bias : p.x_bias + gates_hidden]
+    r_bias = work[p.r_bias : p.r_bias + gates_hidden]
     blocks = (p.time + p.block - 1) // p.block
     for i in range(blocks):
         start = p.block * (i if s.direction > 0 else blocks - 1 - i)
         count = min(p.block, p.time - start)
         rows = count * s.batch
         if p.tokens:
-            gather(work, p.x_part, w_ih, p.gate_stride, p.token_stride, bias,
+            gather(work, p.x_part, w_ih, p.gate_stride, p.token_stride,
                    tokens, start * s.batch, rows, gates_hidden)  # fmt: skip
         else:
-            if biased:
-                fill_rows(work, p.x_part, gates_hidden, bias, rows, gates_hidden)
             product(work, p.x_part, gates_hidden, x, start * s.batch * p.x_stride, p.x_stride, 1,
-                    work, p.input_panels, rows, p.inputs, gates_hidden, biased > 0,
+                    work, p.input_panels, rows, p.inputs, gates_hidden, False,
                     work, p.scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         scan_forward(h, memory, saved, work, p.scratch, work, p.x_part,
-                     work, p.recurrent_panels, recurrent_bias, start, count, s)  # fmt: skip
+                     work, p.recurrent_panels, x_bias, r_bias, start, count, s)  # fmt: skip
 
 
 def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_output,
@@ -161,4 +160,4 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_outp
 def forward(h, memory, saved, work, x, tokens, w_ih, w_hh, b_ih, b_hh, p):
     """The whole layer in one call."""
     pack_forward(work, w_ih, w_hh, b_ih, b_hh, p)
-    run_forward(h, memory, saved, work, x, tokens, w_ih, int(b_ih.size > 0), p)
+    run_forward(h, memory, saved, work, x, tokens, w_ih, p)

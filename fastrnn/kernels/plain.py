@@ -63,11 +63,10 @@ def _token_rows(weights, gate_stride, token_stride, columns):
     return _matrix(weights, 0, token_stride, gate_stride, tokens, columns)
 
 
-def gather(c, c_offset, weights, gate_stride, token_stride, bias, tokens, first, rows, columns):
+def gather(c, c_offset, weights, gate_stride, token_stride, tokens, first, rows, columns):
     """See `fastrnn.kernels.tokens.gather`."""
     table = _token_rows(weights, gate_stride, token_stride, columns)
-    values = table[tokens[first : first + rows]]
-    _matrix(c, c_offset, columns, 1, rows, columns)[...] = values + bias if bias.size else values
+    _matrix(c, c_offset, columns, 1, rows, columns)[...] = table[tokens[first : first + rows]]
 
 
 def scatter_add(weights, gate_stride, token_stride, d, d_offset, tokens, first, rows, columns):
@@ -94,7 +93,7 @@ class _Slots:
 
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
-                 panels, panel_offset, bias, first, count, s):  # fmt: skip
+                 panels, panel_offset, x_bias, r_bias, first, count, s):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_forward`."""
     if not h.size:
         return
@@ -103,15 +102,15 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     weights = [_matrix(panels, panel_offset + g * gate_panels, hidden, 1, hidden, hidden)
                for g in range(GATES)]  # fmt: skip
     inputs = x_part[x_offset : x_offset + count * s.batch * GATES * hidden]
-    inputs = inputs.reshape(count, s.batch, GATES, hidden)
+    inputs = inputs.reshape(count, s.batch, GATES, hidden) + x_bias.reshape(GATES, hidden)
     states = _Slots(h, memory, s, OTHERS)
     for turn in range(count) if s.direction > 0 else range(count - 1, -1, -1):
         now = first + turn + 1
         old = states[now - s.direction]
         x = [inputs[turn, :, g] for g in range(GATES)]
         r = [old[0] @ w for w in weights]
-        if APART and bias.size:
-            r = [part + b for part, b in zip(r, bias.reshape(GATES, hidden))]
+        if APART:
+            r = [part + b for part, b in zip(r, r_bias.reshape(GATES, hidden))]
         sums = [a + b for a, b in zip(x[:summed], r)]
         states[now], kept = step(*sums, *x[summed:], *r[summed:], *old)
         if s.keep and SAVED:

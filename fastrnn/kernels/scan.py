@@ -57,11 +57,12 @@ class Scan(NamedTuple):
 
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
-                 panels, panel_offset, bias, first, count, s):  # fmt: skip
+                 panels, panel_offset, x_bias, r_bias, first, count, s):  # fmt: skip
     """Steps of the times first .. first + count - 1, in the scan's direction.
 
-    `panels` holds ``weight_hh`` transposed, a matrix (H, H) for each gate; `bias` (G * H) is what
-    is added to the recurrent part of gates that are apart, empty if nothing.
+    `panels` holds ``weight_hh`` transposed, a matrix (H, H) for each gate; `x_bias` and `r_bias`
+    (G * H) are what is added to the gates' input parts and, for gates that are apart, to their
+    recurrent parts.
     """
     lanes = VECTOR_BYTES // h.itemsize
     batch, hidden = s.batch, s.hidden
@@ -98,11 +99,10 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                     for j in range(column, min(column + wide, hidden), lanes):
                         left = hidden - j
                         x = load_each(x_part, at_x + j, hidden, left, GATES)
+                        x = add_each(x, load_each(x_bias, j, hidden, left, GATES))
                         r = load_each(scratch, at_scratch + j - column, wide, lanes, GATES)
                         if APART:
-                            r = add_each(
-                                r, load_each(bias, j, hidden, left if bias.size else 0, GATES)
-                            )
+                            r = add_each(r, load_each(r_bias, j, hidden, left, GATES))
                         states = load_each(h, from_h + j, 0, left, 1)
                         states = states + load_each(memory, from_memory + j, slot, left, OTHERS)
                         states, kept = step(*(preactivations(x, r, APART) + states))

@@ -12,8 +12,8 @@ from fastrnn.simd.memory import load, store
 
 
 @kernel
-def gather(c, c_offset, weights, gate_stride, token_stride, bias, tokens, first, rows, columns):
-    """Row i of C (rows, columns)  =  bias + the weights of token ``tokens[first + i]``."""
+def gather(c, c_offset, weights, gate_stride, token_stride, tokens, first, rows, columns):
+    """Row i of C (rows, columns)  =  the weights of token ``tokens[first + i]``."""
     lanes = VECTOR_BYTES // c.itemsize
     for i in range(rows):
         source = tokens[first + i] * token_stride
@@ -21,12 +21,10 @@ def gather(c, c_offset, weights, gate_stride, token_stride, bias, tokens, first,
         if gate_stride == 1:
             for j in range(0, columns, lanes):
                 left = columns - j
-                value = load(weights, source + j, left) + load(bias, j, min(columns, bias.size) - j)
-                store(c, target + j, left, value)
+                store(c, target + j, left, load(weights, source + j, left))
         else:
             for j in range(columns):
-                value = weights[source + j * gate_stride]
-                c[target + j] = value + bias[j] if bias.size else value
+                c[target + j] = weights[source + j * gate_stride]
 
 
 @kernel
