@@ -90,7 +90,7 @@ def plan_layer(
     from fastrnn.kernels.jit import tile_address
     from fastrnn.kernels.layer import Layer
     from fastrnn.kernels.product import K_BLOCK
-    from fastrnn.kernels.scan import Scan
+    from fastrnn.kernels.scan import ROWS, Scan
     from fastrnn.simd.cpu import lanes
 
     width = lanes(dtype)
@@ -140,7 +140,7 @@ def plan_layer(
             block * batch * max(padded(hidden), 0 if tokens else padded(inputs))
         ),
         scratch=regions.add(
-            (max(rows * vectors * gates, tile_rows * tile_width) + K_BLOCK) * width
+            (max(min(batch, ROWS) * vectors * gates, tile_rows * tile_width) + K_BLOCK) * width
         ),
     )
     return LayerPlan(layer, regions.size)

@@ -16,6 +16,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from fastrnn.cli.interrupts import heard_between_slices
 from fastrnn.training import Progress
 
 #: Seconds between lines of progress where there is no terminal.
@@ -93,11 +94,20 @@ class Screen:
         Yields
         ------
         callable
-            For `fastrnn.LanguageModel.fit` as its `progress`.
+            For `fastrnn.LanguageModel.fit` as its `progress`; it also hears Ctrl-C.
         """
-        if not self._console.is_interactive:
-            yield _Lines(self.say)
-            return
+        with heard_between_slices() as listen:
+            shown = self._bar if self._console.is_interactive else self._lines
+            with shown(first, last) as show:
+
+                def progress(now: Progress) -> None:
+                    show(now)
+                    listen()
+
+                yield progress
+
+    @contextmanager
+    def _bar(self, first: int, last: int) -> Iterator[Callable[[Progress], None]]:
         bar = Bar(
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
@@ -113,6 +123,10 @@ class Screen:
                 bar.update(task, completed=now.step - first, figures=_figures(now))
 
             yield show
+
+    @contextmanager
+    def _lines(self, first: int, last: int) -> Iterator[Callable[[Progress], None]]:
+        yield _Lines(self.say)
 
 
 class _Lines:

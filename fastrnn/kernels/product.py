@@ -78,6 +78,19 @@ def product(
 
 
 @kernel
+def multiply_panel(c, c_offset, c_stride, a, a_offset, a_stride, panels, panel_offset,
+                   k, rows, tile_rows, vectors, address):  # fmt: skip
+    """C (rows, vectors * lanes)  =  A (rows, k) @ one panel."""
+    count, base, extra = split(rows, tile_rows)
+    row = 0
+    for i in range(count):
+        high = base + (i < extra)
+        tile(address, c, c_offset + row * c_stride, c_stride, a, a_offset + row * a_stride, a_stride,
+             1, panels, panel_offset, k, False, high, vectors)  # fmt: skip
+        row += high
+
+
+@kernel
 def _copy_part(c, c_offset, c_stride, part, part_offset, part_stride, rows, columns, add):
     lanes = VECTOR_BYTES // c.itemsize
     for row in range(rows):

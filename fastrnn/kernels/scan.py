@@ -1,7 +1,7 @@
 """The time loop of any cell, forward and backward.
 
-Each step multiplies by the recurrent weights tile by tile and runs the cell's equations on a tile
-while it is in the first-level cache. `step`, `GATES`, `STATES`, `SAVED`, `APART` and `H_CARRIED`
+Each step multiplies some rows of the batch by a panel of the recurrent weights and runs the cell's
+equations on the result while it is in the first-level cache. `step`, `GATES`, `STATES`, `SAVED`, `APART` and `H_CARRIED`
 stand for one cell; `fastrnn.kernels.jit.bind` gives them their values.
 
 Layout, with T times, N rows of the batch, H hidden units, G gates and D directions:
@@ -25,10 +25,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastrnn.kernels.panels import split
+from fastrnn.kernels.product import multiply_panel
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import load, load_each, store, store_each
-from fastrnn.simd.tile import tile
 from fastrnn.simd.vector import add_each, input_deltas, preactivations, recurrent_deltas
+
+#: Rows of the batch that are multiplied by a panel before the cell's equations run on them.
+ROWS = 96
 
 GATES = STATES = 1
 SAVED = APART = OTHERS = 0
@@ -67,7 +70,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     lanes = VECTOR_BYTES // h.itemsize
     batch, hidden = s.batch, s.hidden
     panel_count, panel_base, panel_extra = split((hidden + lanes - 1) // lanes, s.width)
-    tile_count, tile_base, tile_extra = split(batch, s.rows)
+    group_count, group_base, group_extra = split(batch, ROWS)
     gate_panels = hidden * lanes * ((hidden + lanes - 1) // lanes)
     for i in range(count):
         turn = i if s.direction > 0 else count - 1 - i
@@ -79,13 +82,15 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             wide = vectors * lanes
             column = lanes * (panel * panel_base + min(panel, panel_extra))
             row = 0
-            for tile_index in range(tile_count):
-                rows = tile_base + (tile_index < tile_extra)
+            for group in range(group_count):
+                rows = group_base + (group < group_extra)
                 for gate in range(GATES):
-                    tile(s.tile, scratch, scratch_offset + gate * wide, GATES * wide,
-                         h, (before * batch + row) * s.stride + s.column, s.stride, 1,
-                         panels, panel_offset + gate * gate_panels + hidden * column,
-                         hidden, False, rows, vectors)  # fmt: skip
+                    multiply_panel(
+                        scratch, scratch_offset + gate * wide, GATES * wide,
+                        h, (before * batch + row) * s.stride + s.column, s.stride,
+                        panels, panel_offset + gate * gate_panels + hidden * column,
+                        hidden, rows, s.rows, vectors, s.tile,
+                    )  # fmt: skip
                 for n in range(row, row + rows):
                     at_scratch = scratch_offset + (n - row) * GATES * wide
                     at_x = x_offset + (turn * batch + n) * GATES * hidden
@@ -133,7 +138,7 @@ def scan_backward(
     batch, hidden = s.batch, s.hidden
     gates_hidden = GATES * hidden
     panel_count, panel_base, panel_extra = split((hidden + lanes - 1) // lanes, s.width)
-    tile_count, tile_base, tile_extra = split(batch, s.rows)
+    group_count, group_base, group_extra = split(batch, ROWS)
     slot, slot_carry = s.ring * batch * hidden, batch * hidden
     for i in range(count):
         turn = count - 1 - i if s.direction > 0 else i
@@ -147,14 +152,16 @@ def scan_backward(
             wide = vectors * lanes
             column = lanes * (panel * panel_base + min(panel, panel_extra))
             row = 0
-            for tile_index in range(tile_count):
-                rows = tile_base + (tile_index < tile_extra)
+            for group in range(group_count):
+                rows = group_base + (group < group_extra)
                 if not starts:
                     after = (here + s.direction) * batch + row
-                    tile(s.tile, scratch, scratch_offset, wide,
-                         r_delta, r_delta_offset + after * gates_hidden, gates_hidden, 1,
-                         panels, panel_offset + gates_hidden * column,
-                         gates_hidden, False, rows, vectors)  # fmt: skip
+                    multiply_panel(
+                        scratch, scratch_offset, wide,
+                        r_delta, r_delta_offset + after * gates_hidden, gates_hidden,
+                        panels, panel_offset + gates_hidden * column,
+                        gates_hidden, rows, s.rows, vectors, s.tile,
+                    )  # fmt: skip
                 for n in range(row, row + rows):
                     at_scratch = scratch_offset + (n - row) * wide
                     at_delta = (here * batch + n) * gates_hidden
