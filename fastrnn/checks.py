@@ -20,12 +20,11 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 def check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """`dtype` as float32 or float64, or TypeError."""
     try:
-        found = np.dtype(dtype)
+        found = np.dtype(dtype) if dtype is not None else np.dtype(object)
     except TypeError:
-        found = None
+        found = np.dtype(object)
     if found not in FLOATS:
         raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
-    assert found is not None
     return found
 
 
@@ -75,6 +74,11 @@ def check_number(
     return number
 
 
+def check_seed(seed: Any) -> int | None:
+    """`seed` as an int of at least 0, or None; TypeError or ValueError else."""
+    return None if seed is None else check_integer("seed", seed, least=0)
+
+
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """`value` if it is among `choices`, or ValueError."""
     if value not in choices:
@@ -91,13 +95,24 @@ def check_bool(name: str, value: Any) -> bool:
 
 def check_floats(name: str, value: ArrayLike, dtype: np.dtype[Any]) -> Array:
     """`value` as an array of exactly `dtype`, or TypeError."""
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.dtype != dtype:
+        order = "" if array.dtype.isnative else f" of foreign byte order ({array.dtype.str})"
         raise TypeError(
-            f"{name} must be {dtype.name}, got {array.dtype.name}: convert it with "
+            f"{name} must be {dtype.name}, got {array.dtype.name}{order}: convert it with "
             f".astype(np.{dtype.name}), precisions are never mixed"
         )
     return array
+
+
+def as_array(name: str, value: ArrayLike) -> Array:
+    """`value` as an array of whatever type, or ValueError."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be an array, got a {type(value).__name__} that is none: {error}"
+        ) from None
 
 
 def check_shape(name: str, array: Array, shape: tuple[int, ...], meaning: str) -> None:
@@ -130,7 +145,7 @@ class _Writable:
 
 def check_tokens(name: str, tokens: ArrayLike, size: int, meaning: str) -> NDArray[np.int64]:
     """`tokens` as contiguous int64, all in [0, size), or TypeError or ValueError."""
-    array = np.asarray(tokens)
+    array = as_array(name, tokens)
     if array.size == 0 and array.dtype.kind == "f" and not isinstance(tokens, np.ndarray):
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":

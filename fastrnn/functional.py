@@ -23,6 +23,7 @@ from fastrnn import recurrence
 from fastrnn.cells import RNN_RELU, RNN_TANH, Cell
 from fastrnn.checks import (
     Array,
+    as_array,
     check_choice,
     check_dtype,
     check_floats,
@@ -179,7 +180,7 @@ def _run(
 ) -> FunctionTape:
     check_choice("nonlinearity", nonlinearity, ("tanh", "relu"))
     cell = RNN_TANH if nonlinearity == "tanh" else RNN_RELU
-    inputs = np.asarray(x)
+    inputs = as_array("x", x)
     dtype = check_dtype(inputs.dtype)
     if inputs.ndim != 3 or inputs.shape[2] < 1:
         raise ValueError(f"x must have shape (T, N, I) with I at least 1, got {inputs.shape}")
@@ -207,6 +208,6 @@ def _run(
         parts.append(readable(array).reshape(-1))
     weights = Weights(*parts)
     floats = readable(inputs).reshape(-1)
-    read = Input(time, batch, size, floats, recurrence.empty(np.int64))
+    read = Input(time, batch, size, False, floats, recurrence.empty(np.int64))
     kept = recurrence.forward(cell, read, [first[None]], hidden, [weights], _pool[dtype], keep=keep)
     return FunctionTape(cell, read, kept, weights)

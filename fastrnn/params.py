@@ -32,8 +32,14 @@ class Views(dict[str, Array]):
     def __setitem__(self, name: str, value: Any) -> None:
         self[name][...] = self.checked(name, value)
 
-    def __delitem__(self, name: str) -> None:
-        raise TypeError(f"parameter {name!r} cannot be removed")
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("parameters cannot be added or removed, only assigned")
+
+    __delitem__ = pop = popitem = clear = setdefault = _refuse
+
+    def __ior__(self, values: Any) -> Views:  # type: ignore[override,misc]
+        self.update(values)
+        return self
 
     def __reduce__(self) -> Any:
         return dict, (dict(self),)
@@ -116,7 +122,8 @@ class Parameters:
             parts = [f"{what} {', '.join(names)}" for what, names in
                      (("misses", missing), ("has unknown", unknown)) if names]  # fmt: skip
             raise KeyError(f"state_dict {' and '.join(parts)}")
-        checked = {name: self.views.checked(name, values[name]) for name in self.views}
+        # Copies, since the values may be views of the very buffer that they are copied to.
+        checked = {name: self.views.checked(name, values[name]).copy() for name in self.views}
         self.views.update(checked)
 
     def owner(self, index: int) -> str:

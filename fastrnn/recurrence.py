@@ -28,13 +28,9 @@ class Input(NamedTuple):
     time: int
     batch: int
     size: int
+    is_tokens: bool
     floats: Array
     tokens: Array
-
-    @property
-    def is_tokens(self) -> bool:
-        """Whether there are tokens; what is empty is read as floats."""
-        return self.floats.size == 0 and self.tokens.size > 0
 
 
 class Kept(NamedTuple):

@@ -84,7 +84,10 @@ def tile_address(dtype: np.dtype[Any]) -> int:
     copy.__qualname__ = f"run_tile_{_sources_digest().hex()[:16]}"
     _announce_compilation()
     signature = run_tile_signature(numba.from_dtype(dtype))
+    start = time.perf_counter()
     compiled = numba.cfunc(signature, cache=True)(copy)
+    if not compiled.cache_hits:  # Numba reports no event for a C function.
+        _notice.seconds += time.perf_counter() - start
     _TILES.append(compiled)
     return int(compiled.address)
 

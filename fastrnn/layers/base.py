@@ -12,11 +12,13 @@ from fastrnn import recurrence
 from fastrnn.cells import Cell
 from fastrnn.checks import (
     Array,
+    as_array,
     check_bool,
     check_dtype,
     check_floats,
     check_integer,
     check_number,
+    check_seed,
     check_shape,
     check_tokens,
     readable,
@@ -56,7 +58,7 @@ class Recurrent(Generic[State]):
         self.directions = 2 if bidirectional else 1
         self._parameters = Parameters(self._specs(), self.dtype)
         self._pool = WorkspacePool()
-        seeds = np.random.SeedSequence(seed).spawn(2)
+        seeds = np.random.SeedSequence(check_seed(seed)).spawn(2)
         limit = 1 / np.sqrt(self.hidden_size)
         self.flat[...] = np.random.default_rng(seeds[0]).uniform(-limit, limit, self.flat.size)
         self._dropout_seed = seeds[1]
@@ -233,7 +235,7 @@ class Recurrent(Generic[State]):
                     tape.masks.append(self._mask(output.shape))
                     output = output * tape.masks[-1]
                 current = Input(
-                    current.time, current.batch, output.shape[2], output.reshape(-1),
+                    current.time, current.batch, output.shape[2], False, output.reshape(-1),
                     recurrence.empty(np.int64),
                 )  # fmt: skip
         return self._laid_out(output, batched), self._state_out(final, batched), tape
@@ -259,7 +261,7 @@ class Recurrent(Generic[State]):
     def _input(self, x: ArrayLike | OneHot) -> tuple[Input, bool]:
         tokens = isinstance(x, OneHot)
         if isinstance(x, OneHot):
-            array: Array = check_tokens("tokens", x.tokens, self.input_size, "input_size")
+            array = as_array("tokens", x.tokens)
             dims, name = (1, 2), "tokens"
         else:
             array = check_floats("x", x, self.dtype)
@@ -276,6 +278,8 @@ class Recurrent(Generic[State]):
                 f"{name} must have input_size = {self.input_size} numbers in its last dimension, "
                 f"got shape {array.shape}"
             )
+        if tokens:
+            array = check_tokens(name, array, self.input_size, "input_size")
         batched = array.ndim == dims[1]
         if not batched:
             array = array[:, None]
@@ -287,7 +291,8 @@ class Recurrent(Generic[State]):
             integers = array.reshape(-1)
         else:
             floats = array.reshape(-1)
-        return Input(array.shape[0], array.shape[1], self.input_size, floats, integers), batched
+        read = Input(array.shape[0], array.shape[1], self.input_size, tokens, floats, integers)
+        return read, batched
 
     def _time_major(
         self, name: str, array: Array, shape: tuple[int, int, int], width: str, batched: bool

@@ -18,6 +18,7 @@ from fastrnn.checks import (
     check_dtype,
     check_integer,
     check_number,
+    check_seed,
     check_tokens,
 )
 from fastrnn.data import Tokens, Vocabulary, parallel_streams
@@ -79,7 +80,7 @@ class LanguageModel:
         self.num_layers = check_integer("num_layers", num_layers, least=1)
         self.nonlinearity = check_choice("nonlinearity", nonlinearity, ("tanh", "relu"))
         self.dtype = check_dtype(dtype)
-        self.seed = seed
+        self.seed = check_seed(seed)
         self.cell = RNN_TANH if nonlinearity == "tanh" else RNN_RELU
         self.history_ = History()
         self.vocabulary: Vocabulary | None = None
@@ -369,7 +370,7 @@ class LanguageModel:
         if not given.size:
             newline = self.vocabulary is not None and "\n" in self.vocabulary.characters
             given = self.encode("\n") if newline else np.zeros(1, np.int64)
-        uniforms = np.random.default_rng(seed).random(count)
+        uniforms = np.random.default_rng(check_seed(seed)).random(count)
         out = inference.draw(given, uniforms, heat)
         return self.vocabulary.decode(out) if self.vocabulary else out
 
