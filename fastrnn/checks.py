@@ -127,7 +127,7 @@ def readable(array: Array) -> Array:
     A read-only array is passed on under a writable header, since Numba would compile all kernels
     again for its type. Kernels never write to what they only read.
     """
-    array = np.ascontiguousarray(array)
+    array = np.asarray(array, order="C")
     if not array.flags.aligned:
         return array.copy()
     return array if array.flags.writeable else np.asarray(_Writable(array))

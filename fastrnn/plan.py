@@ -13,7 +13,6 @@ import numpy as np
 if TYPE_CHECKING:
     from fastrnn.cells import Cell
     from fastrnn.kernels.layer import Layer
-    from fastrnn.kernels.product import K_BLOCK
 
 #: Rows of the large products of one block of time: their panels and results stay in the
 #: second-level cache, and the weight gradients are read and written once in so many rows.

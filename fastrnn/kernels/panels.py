@@ -11,7 +11,6 @@ from fastrnn.kernels.jit import kernel
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import copy_transposed, load, store
 
-
 #: Rows that are copied to all panels before the next ones: so many pages are open at a time.
 ROWS_AT_A_TIME = 16
 

@@ -85,8 +85,9 @@ def multiply_panel(c, c_offset, c_stride, a, a_offset, a_stride, panels, panel_o
     row = 0
     for i in range(count):
         high = base + (i < extra)
-        tile(address, c, c_offset + row * c_stride, c_stride, a, a_offset + row * a_stride, a_stride,
-             1, panels, panel_offset, k, False, high, vectors)  # fmt: skip
+        tile(address, c, c_offset + row * c_stride, c_stride,
+             a, a_offset + row * a_stride, a_stride, 1,
+             panels, panel_offset, k, False, high, vectors)  # fmt: skip
         row += high
 
 

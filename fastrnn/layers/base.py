@@ -12,7 +12,6 @@ from fastrnn import recurrence
 from fastrnn.cells import Cell
 from fastrnn.checks import (
     Array,
-    as_array,
     check_bool,
     check_dtype,
     check_floats,
@@ -261,7 +260,7 @@ class Recurrent(Generic[State]):
     def _input(self, x: ArrayLike | OneHot) -> tuple[Input, bool]:
         tokens = isinstance(x, OneHot)
         if isinstance(x, OneHot):
-            array = as_array("tokens", x.tokens)
+            array: Array = check_tokens("tokens", x.tokens, self.input_size, "input_size")
             dims, name = (1, 2), "tokens"
         else:
             array = check_floats("x", x, self.dtype)
@@ -278,8 +277,6 @@ class Recurrent(Generic[State]):
                 f"{name} must have input_size = {self.input_size} numbers in its last dimension, "
                 f"got shape {array.shape}"
             )
-        if tokens:
-            array = check_tokens(name, array, self.input_size, "input_size")
         batched = array.ndim == dims[1]
         if not batched:
             array = array[:, None]
