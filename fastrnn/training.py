@@ -109,10 +109,6 @@ class Trainer:
 
     Attributes
     ----------
-    step : int
-        Steps done.
-    position : int
-        Where in the streams the next block begins.
     slots : ndarray (number of slots, parameters)
         The optimiser's state.
     h, memory : ndarray
@@ -127,8 +123,6 @@ class Trainer:
     options: TrainingOptions
     streams: Tokens
     total: int
-    step: int = 0
-    position: int = 0
     slots: Array = field(init=False)
     h: Array = field(init=False)
     memory: Array = field(init=False)
@@ -151,7 +145,18 @@ class Trainer:
         self._tokens = np.empty(plan.time * plan.batch, np.int64)
         self._targets = np.empty_like(self._tokens)
         self._offsets = model_offsets(self.parameters, self.layers)
+        self._counters = np.zeros(2, np.int64)
         self._seconds_per_step = 0.0
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return int(self._counters[0])
+
+    @property
+    def position(self) -> int:
+        """Where in the streams the next block begins."""
+        return int(self._counters[1])
 
     def carried(self) -> Array:
         """View (L, N, H) of the states of h that the next block begins with."""
@@ -192,14 +197,13 @@ class Trainer:
         losses, norms = np.empty(steps), np.empty(steps)
         norm_limit = math.inf if options.clip_norm is None else options.clip_norm
         start = time.perf_counter()
-        done, self.position = model_drivers(self.cell, options.rule).train_steps(
+        done = model_drivers(self.cell, options.rule).train_steps(
             losses, norms, self.parameters.flat, self._grads, self.slots.reshape(-1),
             self.h, self.memory, self._saved, self._d_h, self._carry, self._work, self._tokens,
             self._targets, hypers, self._offsets, self.streams.reshape(-1), self.streams.shape[1],
-            self.position, float(norm_limit), plan.model,
+            self._counters, float(norm_limit), plan.model,
         )  # fmt: skip
         seconds = time.perf_counter() - start
-        self.step += done
         if done < steps:
             wrong = np.flatnonzero(~np.isfinite(self._grads))
             first = int(wrong[0])
@@ -252,7 +256,7 @@ class Trainer:
             raise ValueError(
                 f"position must be in the text of length {length}, got {state['position']}"
             )
-        self.step, self.position = int(state["step"]), int(state["position"])
+        self._counters[:] = state["step"], state["position"]
 
 
 class Progress(NamedTuple):

@@ -258,10 +258,13 @@ def test_ctrl_c_saves_what_was_trained(book: Path, saved: Path, tmp_path: Path) 
     out = tmp_path / "model.safetensors"
     process = fastrnn_process("train", book, "--out", out, *SMALL, "--steps", 10**7)
     assert process.stdout is not None
-    while "step " not in (line := process.stdout.readline()):
-        assert line, process.communicate()
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    try:
+        while "step " not in (line := process.stdout.readline()):
+            assert line, process.communicate()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert err.splitlines()[-1].startswith("fastrnn: interrupted after ")
     assert "Traceback" not in err
@@ -296,14 +299,15 @@ def test_kill_while_saving_leaves_a_whole_model(saved: Path) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(saved: Path) -> None:
-    process = fastrnn_process("sample", saved, "--n", 200_000)
-    assert process.stdout is not None
-    process.stdout.read(10)
-    process.stdout.close()
-    assert process.stderr is not None
-    assert process.stderr.read() == ""
-    process.stderr.close()
-    assert process.wait() == 1
+    with fastrnn_process("sample", saved, "--n", 200_000) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        err = process.stderr.read()
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert "Broken" not in err
 
 
 def test_without_typer_there_is_one_line(tmp_path: Path) -> None:

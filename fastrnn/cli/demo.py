@@ -222,7 +222,7 @@ def _train(
             steps=setting.steps,
             schedule="cosine",
             validation=validation,
-            validate_every=max(1, setting.steps // VALIDATIONS),
+            validate_every=math.ceil(setting.steps / VALIDATIONS),
             progress=progress,
             **setting.fit_options(),
         )

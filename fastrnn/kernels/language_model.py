@@ -180,20 +180,21 @@ def reset_states(h, memory, m):
 
 def train_steps(
     losses, norms, params, grads, slots, h, memory, saved, d_h, carry, work, tokens, targets,
-    hypers, offsets, data, length, position, norm_limit, m,
+    hypers, offsets, data, length, counters, norm_limit, m,
 ):  # fmt: skip
-    """Train ``losses.size`` steps from `position` in the streams: (steps done, new position).
+    """Train ``losses.size`` steps, or fewer if a gradient is not finite; the number of steps done.
 
-    Stops before an update whose gradients are not finite: they stay in `grads`, the parameters
-    and the optimiser's state as they were, and fewer steps are done. `losses` and `norms` get the
-    mean loss and the norm of the gradient of each step; a row of `hypers` holds a step's `Hyper`.
+    ``counters`` (2,) holds the steps done ever and the position in the streams; they change with
+    the parameters, whatever becomes of the caller. Gradients that are not finite stay in `grads`,
+    all else as it was before that step. `losses` and `norms` get the mean loss and the norm of the
+    gradient of each step; a row of `hypers` holds a step's `Hyper`.
     """
     size = params.size
     for step in range(losses.size):
-        if position + m.first.time + 1 > length:
-            position = 0
+        if counters[1] + m.first.time + 1 > length:
+            counters[1] = 0
             reset_states(h, memory, m)
-        load_block(tokens, targets, data, length, position, m)
+        load_block(tokens, targets, data, length, counters[1], m)
         for layer in range(m.layers):
             p = m.first if layer == 0 else m.other
             forward_layer(layer, params, offsets, h, memory, saved, work, tokens, p, True)
@@ -215,14 +216,15 @@ def train_steps(
         losses[step] = loss / (m.first.time * m.first.scan.batch)
         norms[step] = norm
         if not np.isfinite(norm):
-            return step, position
+            return step
         scale = norm_limit / norm if norm > norm_limit else 1.0
         x = hypers[step]
         update(params, grads, slots, size,
                Hyper(scale, x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]))  # fmt: skip
         carry_states(h, memory, m)
-        position += m.first.time
-    return losses.size, position
+        counters[0] += 1
+        counters[1] += m.first.time
+    return losses.size
 
 
 def evaluate(params, h, memory, work, tokens, targets, offsets, data, length, position, count, m):
