@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+
 from fastrnn import LanguageModel, reference
 from fastrnn.data import parallel_streams
 from fastrnn.training import Trainer, TrainingOptions
