@@ -43,6 +43,9 @@ class Optimizer:
     decay: float = 0.0
     eps: float = 1e-8
     weight_decay: float = 0.0
+    #: Whether parameter and state stay as they are where a gradient is zero: such stretches, the
+    #: weights of tokens that did not occur, are passed over.
+    rests_at_zero: bool = False
 
     def hyper(self, step: int, rate: float, *, limit: float, weight_decay: float) -> Hyper:
         """The numbers of a step, the first one being 1."""
@@ -100,10 +103,10 @@ def adam(h: Hyper, g: Any, p: Any, m: Any, s: Any) -> Any:
 OPTIMIZERS: dict[str, Optimizer] = {
     optimizer.name: optimizer
     for optimizer in (
-        Optimizer("sgd", sgd, 0, rate=0.1),
+        Optimizer("sgd", sgd, 0, rate=0.1, rests_at_zero=True),
         Optimizer("momentum", momentum, 1, rate=0.05, momentum=0.9),
         Optimizer("nesterov", nesterov, 1, rate=0.05, momentum=0.9),
-        Optimizer("adagrad", adagrad, 1, rate=0.1),
+        Optimizer("adagrad", adagrad, 1, rate=0.1, rests_at_zero=True),
         Optimizer("rmsprop", rmsprop, 1, rate=2e-3, decay=0.99),
         Optimizer("adam", adam, 2, rate=2e-3, momentum=0.9, decay=0.999),
         Optimizer("adamw", adam, 2, rate=2e-3, momentum=0.9, decay=0.999, weight_decay=0.01),

@@ -48,11 +48,11 @@ def drivers(cell: Cell) -> Drivers:
     parts = {
         "pack_forward": jit.bind(layer.pack_forward, **names),
         "run_forward": jit.bind(layer.run_forward, **names),
+        "run_backward": jit.bind(layer.run_backward, **names),
     }
     return Drivers(
         forward=jit.entry(layer.forward, *made_from, **names, **parts),
-        backward=jit.entry(layer.run_backward, *made_from, **names),
-        run_backward=jit.bind(layer.run_backward, **names),
+        backward=jit.entry(layer.backward, *made_from, **names, **parts),
         **parts,
     )
 
@@ -75,7 +75,10 @@ def model_drivers(cell: Cell, optimizer: Optimizer) -> ModelDrivers:
         "run_forward": of_layer.run_forward,
         "run_backward": of_layer.run_backward,
         "update": jit.bind(
-            primitives.update, rule=jit.kernel(optimizer.rule), SLOTS=optimizer.slots
+            primitives.update,
+            rule=jit.kernel(optimizer.rule),
+            SLOTS=optimizer.slots,
+            RESTS_AT_ZERO=optimizer.rests_at_zero,
         ),
     }
     for part in (

@@ -25,8 +25,10 @@ from fastrnn.kernels.primitives import (
     column_sums,
     copy,
     fill_rows,
+    flush_denormals,
     pack,
     product,
+    restore_denormals,
     softmax_cross_entropy,
     sum_of_squares,
 )
@@ -190,6 +192,8 @@ def train_steps(
     gradient of each step; a row of `hypers` holds a step's `Hyper`.
     """
     size = params.size
+    denormals = flush_denormals()
+    done = 0
     for step in range(losses.size):
         if counters[1] + m.first.time + 1 > length:
             counters[1] = 0
@@ -216,7 +220,7 @@ def train_steps(
         losses[step] = loss / (m.first.time * m.first.scan.batch)
         norms[step] = norm
         if not np.isfinite(norm):
-            return step
+            break
         scale = norm_limit / norm if norm > norm_limit else 1.0
         x = hypers[step]
         update(params, grads, slots, size,
@@ -224,7 +228,9 @@ def train_steps(
         carry_states(h, memory, m)
         counters[0] += 1
         counters[1] += m.first.time
-    return losses.size
+        done += 1
+    restore_denormals(denormals)
+    return done
 
 
 def evaluate(params, h, memory, work, tokens, targets, offsets, data, length, position, count, m):

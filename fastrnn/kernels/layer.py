@@ -13,9 +13,11 @@ from fastrnn.kernels.primitives import (
     column_sums,
     copy,
     fill_rows,
+    flush_denormals,
     gather,
     pack,
     product,
+    restore_denormals,
     scatter_add,
 )
 from fastrnn.kernels.scan import Scan
@@ -161,3 +163,12 @@ def forward(h, memory, saved, work, x, tokens, w_ih, w_hh, b_ih, b_hh, p):
     """The whole layer in one call."""
     pack_forward(work, w_ih, w_hh, b_ih, b_hh, p)
     run_forward(h, memory, saved, work, x, tokens, w_ih, p)
+
+
+def backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_output,
+             h, memory, saved, x, tokens, w_ih, w_hh, p):  # fmt: skip
+    """`run_backward` in one call, denormals being taken as zero."""
+    before = flush_denormals()
+    run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_output,
+                 h, memory, saved, x, tokens, w_ih, w_hh, p)  # fmt: skip
+    restore_denormals(before)

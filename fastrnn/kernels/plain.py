@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 
 GATES = STATES = 1
 SAVED = APART = OTHERS = SLOTS = 0
-H_CARRIED = False
+H_CARRIED = RESTS_AT_ZERO = False
 step: Any = None
 rule: Any = None
 
@@ -45,6 +45,15 @@ def product(
 def copy(target, target_offset, source, source_offset, count):
     """See `fastrnn.kernels.product.copy`."""
     target[target_offset : target_offset + count] = source[source_offset : source_offset + count]
+
+
+def flush_denormals():
+    """See `fastrnn.simd.denormals`; NumPy takes denormals as they are."""
+    return 0
+
+
+def restore_denormals(before):
+    """See `fastrnn.simd.denormals`."""
 
 
 def fill_rows(c, c_offset, c_stride, row, rows, columns):

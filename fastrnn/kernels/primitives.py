@@ -7,9 +7,11 @@ if jit.DISABLED:
         column_sums,
         copy,
         fill_rows,
+        flush_denormals,
         gather,
         pack,
         product,
+        restore_denormals,
         scan_backward,
         scan_forward,
         scatter_add,
@@ -25,14 +27,17 @@ else:
     from fastrnn.kernels.scan import scan_backward, scan_forward
     from fastrnn.kernels.tokens import gather, scatter_add
     from fastrnn.kernels.update import sum_of_squares, update
+    from fastrnn.simd.denormals import flush_denormals, restore_denormals
 
 __all__ = [
     "column_sums",
     "copy",
     "fill_rows",
+    "flush_denormals",
     "gather",
     "pack",
     "product",
+    "restore_denormals",
     "scan_backward",
     "scan_forward",
     "scatter_add",

@@ -8,9 +8,10 @@ from fastrnn.kernels.jit import kernel
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.functions import where
 from fastrnn.simd.memory import load, load_each, store, store_each
-from fastrnn.simd.vector import lane_sum
+from fastrnn.simd.vector import all_zero, lane_sum
 
 SLOTS = 0
+RESTS_AT_ZERO = False
 rule: Any = None
 
 #: Vectors whose squares are summed in the gradient's own precision before float64 takes over.
@@ -25,7 +26,10 @@ def update(params, grads, slots, size, h):
     lanes = VECTOR_BYTES // params.itemsize
     for i in range(0, size, lanes):
         left = size - i
-        g = load(grads, i, left) * h.scale
+        g = load(grads, i, left)
+        if RESTS_AT_ZERO and all_zero(g):
+            continue
+        g = g * h.scale
         g = where(g > h.limit, h.limit, where(g < -h.limit, -h.limit, g))
         state = load_each(slots, i, size, left, SLOTS)
         p, state = rule(h, g, load(params, i, left), *state)

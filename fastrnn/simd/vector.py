@@ -338,6 +338,19 @@ def keep_lanes(typing_context: Any, value: Any, count: Any, otherwise: Any) -> A
 
 
 @intrinsic
+def all_zero(typing_context: Any, value: Any) -> Any:
+    """Whether every lane is zero."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        zero = ir.Constant(value.llvm(), [0.0] * value.lanes)
+        lanes = builder.fcmp_unordered("!=", args[0], zero)
+        bits = ir.IntType(value.lanes)
+        return builder.icmp_unsigned("==", builder.bitcast(lanes, bits), bits(0))
+
+    return types.boolean(value), generate
+
+
+@intrinsic
 def lane_sum(typing_context: Any, value: Any) -> Any:
     """Sum of a vector's lanes, by halves."""
 
