@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fastrnn.kernels import primitives
 from fastrnn.kernels.jit import tile_address
+from fastrnn.kernels.product import FAR, K_BLOCK
 from fastrnn.plan import tile_shape
 from fastrnn.simd.cpu import lanes
 
@@ -60,7 +61,8 @@ def assert_product(
     start = np.full_like(c, np.nan) if not add else c  # what is there before must not be read
     c_memory, c_places = guarded(start, columns + gap, 1)
     panel_size = k * lane * -(-columns // lane)
-    work = np.full(GUARD + panel_size + GUARD + high * width * lane + GUARD, np.nan, dtype)
+    scratch_size = (high * width + K_BLOCK) * lane
+    work = np.full(GUARD + panel_size + GUARD + scratch_size + GUARD, np.nan, dtype)
     scratch = GUARD + panel_size + GUARD
     primitives.pack(work, GUARD, b_memory, GUARD, *b_strides, k, columns, width)
     primitives.product(
@@ -108,6 +110,17 @@ def test_every_tile_shape(dtype: Any) -> None:
         for rows in range(1, 8):
             for columns in (1, 8, 24, 31, 64, 97):
                 assert_product(dtype, rows, 11, columns, planned=planned)
+
+
+@DTYPES
+@pytest.mark.parametrize("a_transposed", [False, True])
+@pytest.mark.parametrize("k", [3, 9, 260, 515])
+def test_product_of_rows_or_columns_that_are_far_apart(
+    k: int, a_transposed: bool, dtype: Any
+) -> None:
+    for rows in (1, 7, 30):
+        assert_product(dtype, rows, k, 150, a_transposed, gap=2 * FAR, planned=30)
+        assert_product(dtype, rows, k, 301, a_transposed, add=True, gap=2 * FAR, planned=30)
 
 
 @DTYPES

@@ -294,10 +294,10 @@ def draw(logits, temperature, uniform):
     top = logits[best]
     mass = 0.0
     for i in range(logits.size):
-        mass += np.exp((float(logits[i]) - top) / temperature)
+        mass += np.exp((np.float64(logits[i]) - top) / temperature)
     left = uniform * mass
     for i in range(logits.size):
-        left -= np.exp((float(logits[i]) - top) / temperature)
+        left -= np.exp((np.float64(logits[i]) - top) / temperature)
         if left < 0:
             return i
     return best

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastrnn.kernels.jit import kernel
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.functions import where
@@ -54,10 +56,10 @@ def sum_of_squares(a, size):
             )
             part0, part1 = part0 + x0 * x0, part1 + x1 * x1
             part2, part3 = part2 + x2 * x2, part3 + x3 * x3
-        summed = float(lane_sum((part0 + part1) + (part2 + part3)))
+        summed = np.float64(lane_sum((part0 + part1) + (part2 + part3)))
         if not summed < 1e30:
             summed = 0.0
             for i in range(start, end):
-                summed += float(a[i]) * float(a[i])
+                summed += np.float64(a[i]) * np.float64(a[i])
         total += summed
     return total
