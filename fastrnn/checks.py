@@ -74,6 +74,19 @@ def check_number(
     return number
 
 
+class FixedSizes:
+    """Refuses to change what arrays were made for, once it is set."""
+
+    _fixed: frozenset[str] = frozenset()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._fixed and vars(self).get(name) not in (None, 0):
+            raise AttributeError(
+                f"{name} is fixed once it is set: make a new {type(self).__name__}"
+            )
+        super().__setattr__(name, value)
+
+
 def check_seed(seed: Any) -> int | None:
     """`seed` as an int of at least 0, or None; TypeError or ValueError else."""
     return None if seed is None else check_integer("seed", seed, least=0)
@@ -159,5 +172,5 @@ def check_tokens(name: str, tokens: ArrayLike, size: int, meaning: str) -> NDArr
             raise ValueError(
                 f"{name} must be in [0, {meaning}) = [0, {size}), got {bad} at index {where}"
             )
-    converted: NDArray[np.int64] = readable(array.astype(np.int64, copy=False))
-    return converted
+    # A copy: kernels index with them, unchecked, and the user's array may change any time.
+    return np.array(array, np.int64, order="C")

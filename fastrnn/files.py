@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +28,9 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 
     The content goes to a file beside `path`, to the disk, and then takes its name.
     """
-    target = Path(path)
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        raise OSError(f"{path} must be a regular file, and is something else")
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -97,7 +100,7 @@ def load_model(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any],
         ) from error
     try:
         config = json.loads(metadata["config"])
-    except (KeyError, json.JSONDecodeError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{target} has no readable configuration: {error}") from error
     if not isinstance(config, dict):
         raise ModelFileError(f"{target} has no readable configuration: {config!r}")
@@ -109,7 +112,7 @@ def _check_metadata(target: Path, kind: str, metadata: Mapping[str, str]) -> Non
     if found != f"fastrnn.{kind}":
         raise ModelFileError(f"{target} must be a file of format 'fastrnn.{kind}', got {found!r}")
     version = metadata.get("format_version", "")
-    if not version.isdigit():
+    if not re.fullmatch("[0-9]{1,9}", version):
         raise ModelFileError(f"{target} has no readable format version: {version!r}")
     if int(version) > FORMAT_VERSION:
         raise ModelFileError(

@@ -18,7 +18,7 @@ from fastrnn.plan import aligned_empty
 BLOCK = 256
 
 #: Tokens read or drawn in one call of the kernels: some 50 ms, then Ctrl-C is heard.
-SLICE = 8192
+SLICE = 1024
 
 
 class Inference(NamedTuple):

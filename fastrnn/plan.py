@@ -93,6 +93,8 @@ def plan_layer(
     from fastrnn.simd.cpu import lanes
 
     width = lanes(dtype)
+    if not batch:
+        time = 0
 
     def padded(columns: int) -> int:
         return -(-columns // width) * width

@@ -103,6 +103,41 @@ class Slice(NamedTuple):
     seconds: float
 
 
+class Progress(NamedTuple):
+    """Where a training stands; `fit` passes it to its callback about every 50 ms."""
+
+    step: int
+    total: int
+    #: Mean loss of the steps of this slice, in nats per token.
+    loss: float
+    tokens_per_second: float
+    #: The last validation loss, if any.
+    validation: float | None
+
+
+@dataclass
+class History:
+    """What happened in training: of each step its loss and gradient norm, and validations."""
+
+    loss: list[float] = field(default_factory=list)
+    gradient_norm: list[float] = field(default_factory=list)
+    #: (step, loss) of each validation.
+    validation: list[tuple[int, float]] = field(default_factory=list)
+    #: Seconds in the training kernels, those of the first call apart: it may have compiled them.
+    seconds: float = 0.0
+    first_call_seconds: float = 0.0
+    stopped_early: bool = False
+
+    def add(self, done: Slice) -> None:
+        """Append what some steps did."""
+        self.loss += done.losses.tolist()
+        self.gradient_norm += done.norms.tolist()
+        if self.first_call_seconds:
+            self.seconds += done.seconds
+        else:
+            self.first_call_seconds = done.seconds
+
+
 @dataclass
 class Trainer:
     """A training in progress: everything that the next step depends on.
@@ -123,6 +158,7 @@ class Trainer:
     options: TrainingOptions
     streams: Tokens
     total: int
+    history: History
     slots: Array = field(init=False)
     h: Array = field(init=False)
     memory: Array = field(init=False)
@@ -196,21 +232,26 @@ class Trainer:
         ).reshape(steps, 9)
         losses, norms = np.empty(steps), np.empty(steps)
         norm_limit = math.inf if options.clip_norm is None else options.clip_norm
-        start = time.perf_counter()
-        done = model_drivers(self.cell, options.rule).train_steps(
-            losses, norms, self.parameters.flat, self._grads, self.slots.reshape(-1),
-            self.h, self.memory, self._saved, self._d_h, self._carry, self._work, self._tokens,
-            self._targets, hypers, self._offsets, self.streams.reshape(-1), self.streams.shape[1],
-            self._counters, float(norm_limit), plan.model,
-        )  # fmt: skip
-        seconds = time.perf_counter() - start
+        before, start = self.step, time.perf_counter()
+        try:
+            model_drivers(self.cell, options.rule).train_steps(
+                losses, norms, self.parameters.flat, self._grads, self.slots.reshape(-1),
+                self.h, self.memory, self._saved, self._d_h, self._carry, self._work,
+                self._tokens, self._targets, hypers, self._offsets, self.streams.reshape(-1),
+                self.streams.shape[1], self._counters, float(norm_limit), plan.model,
+            )  # fmt: skip
+        finally:
+            # Ctrl-C is raised when the kernels return: what they did is recorded all the same.
+            done = self.step - before
+            took = Slice(losses[:done], norms[:done], time.perf_counter() - start)
+            self.history.add(took)
         if done < steps:
             wrong = np.flatnonzero(~np.isfinite(self._grads))
             first = int(wrong[0])
             raise NonFiniteGradientError(
                 self.parameters.owner(first), self.step + 1, float(self._grads[first])
             )
-        return Slice(losses, norms, seconds)
+        return took
 
     def slices(self, steps: int) -> Iterator[Slice]:
         """Train so many steps in slices of about 50 ms; between them Python is in control."""
@@ -259,58 +300,21 @@ class Trainer:
         self._counters[:] = state["step"], state["position"]
 
 
-class Progress(NamedTuple):
-    """Where a training stands; `fit` passes it to its callback about every 50 ms."""
-
-    step: int
-    total: int
-    #: Mean loss of the steps of this slice, in nats per token.
-    loss: float
-    tokens_per_second: float
-    #: The last validation loss, if any.
-    validation: float | None
-
-
-@dataclass
-class History:
-    """What happened in training: of each step its loss and gradient norm, and validations."""
-
-    loss: list[float] = field(default_factory=list)
-    gradient_norm: list[float] = field(default_factory=list)
-    #: (step, loss) of each validation.
-    validation: list[tuple[int, float]] = field(default_factory=list)
-    #: Seconds in the training kernels, those of the first call apart: it may have compiled them.
-    seconds: float = 0.0
-    first_call_seconds: float = 0.0
-    stopped_early: bool = False
-
-    def add(self, done: Slice) -> None:
-        """Append what some steps did."""
-        self.loss += done.losses.tolist()
-        self.gradient_norm += done.norms.tolist()
-        if self.first_call_seconds:
-            self.seconds += done.seconds
-        else:
-            self.first_call_seconds = done.seconds
-
-
 def train(
     trainer: Trainer,
     steps: int,
-    history: History,
     validate: Callable[[], float] | None,
     validate_every: int | None,
     patience: int | None,
     progress: Callable[[Progress], None] | None,
 ) -> None:
     """Train so many steps; see `fastrnn.LanguageModel.fit` for the meaning of each argument."""
-    end, flat = trainer.step + steps, trainer.parameters.flat
+    end, flat, history = trainer.step + steps, trainer.parameters.flat, trainer.history
     every = validate_every or max(1, steps // 10)
     best, best_flat, waited = math.inf, None, 0
     while trainer.step < end:
         until = min(end, trainer.step + every) if validate else end
         for done in trainer.slices(until - trainer.step):
-            history.add(done)
             if progress:
                 validation = history.validation[-1][1] if history.validation else None
                 rate = trainer.tokens_per_step * done.losses.size / done.seconds

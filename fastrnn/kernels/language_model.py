@@ -26,11 +26,11 @@ from fastrnn.kernels.primitives import (
     copy,
     fill_rows,
     flush_denormals,
+    gradient_norm,
     pack,
     product,
     restore_denormals,
     softmax_cross_entropy,
-    sum_of_squares,
 )
 from fastrnn.optimizers import Hyper
 
@@ -216,7 +216,7 @@ def train_steps(
             backward_layer(
                 layer, params, grads, offsets, d_h, carry, work, h, memory, saved, tokens, p
             )
-        norm = np.sqrt(sum_of_squares(grads, size))
+        norm = gradient_norm(grads, size)
         losses[step] = loss / (m.first.time * m.first.scan.batch)
         norms[step] = norm
         if not np.isfinite(norm):

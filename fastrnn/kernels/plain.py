@@ -196,6 +196,14 @@ def sum_of_squares(a, size):
     return float(np.square(a[:size], dtype=np.float64).sum())
 
 
+def gradient_norm(a, size):
+    """See `fastrnn.kernels.update.gradient_norm`."""
+    largest = float(np.abs(a[:size]).max(initial=0))
+    if not np.isfinite(largest) or largest == 0:
+        return largest
+    return largest * float(np.sqrt(sum_of_squares(a / largest, size)))
+
+
 def update(params, grads, slots, size, h):
     """See `fastrnn.kernels.update.update`."""
     g = np.clip(grads[:size] * params.dtype.type(h.scale), -h.limit, h.limit)

@@ -9,6 +9,7 @@ if jit.DISABLED:
         fill_rows,
         flush_denormals,
         gather,
+        gradient_norm,
         pack,
         product,
         restore_denormals,
@@ -26,7 +27,7 @@ else:
     from fastrnn.kernels.product import column_sums, copy, fill_rows, product
     from fastrnn.kernels.scan import scan_backward, scan_forward
     from fastrnn.kernels.tokens import gather, scatter_add
-    from fastrnn.kernels.update import sum_of_squares, update
+    from fastrnn.kernels.update import gradient_norm, sum_of_squares, update
     from fastrnn.simd.denormals import flush_denormals, restore_denormals
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "fill_rows",
     "flush_denormals",
     "gather",
+    "gradient_norm",
     "pack",
     "product",
     "restore_denormals",

@@ -40,8 +40,24 @@ def update(params, grads, slots, size, h):
 
 
 @kernel
+def gradient_norm(a, size):
+    """Square root of the sum of the squares of `a`; NaN or infinite only if an element is."""
+    norm = np.sqrt(sum_of_squares(a, size))
+    if not np.isfinite(norm):
+        largest = 0.0
+        for i in range(size):
+            largest = max(largest, abs(np.float64(a[i]))) if a[i] == a[i] else np.inf
+        if np.isfinite(largest):
+            total = 0.0
+            for i in range(size):
+                total += (a[i] / largest) ** 2
+            norm = largest * np.sqrt(total)
+    return norm
+
+
+@kernel
 def sum_of_squares(a, size):
-    """Sum of the squares of `a`, as a float64; NaN or infinite only if an element is."""
+    """Sum of the squares of `a`, as a float64, which float32 cannot overflow."""
     lanes = VECTOR_BYTES // a.itemsize
     total = 0.0
     for start in range(0, size, CHUNK * lanes):

@@ -12,6 +12,7 @@ from fastrnn import recurrence
 from fastrnn.cells import Cell
 from fastrnn.checks import (
     Array,
+    FixedSizes,
     check_bool,
     check_dtype,
     check_floats,
@@ -28,8 +29,13 @@ from fastrnn.plan import WorkspacePool
 from fastrnn.recurrence import Input, Weights
 
 
-class Recurrent(Generic[State]):
+class Recurrent(FixedSizes, Generic[State]):
     """Stacked, optionally bidirectional layers of one cell; `RNN` describes the parameters."""
+
+    _fixed = frozenset(
+        {"cell", "input_size", "hidden_size", "num_layers", "bias", "bidirectional"}
+        | {"directions", "dtype", "nonlinearity"}
+    )
 
     def __init__(
         self,
@@ -169,8 +175,8 @@ class Recurrent(Generic[State]):
         """
         if not isinstance(tape, Tape):
             raise TypeError(f"tape must be what forward returned, got {type(tape).__name__}")
-        if tape.layer != self._identity():
-            raise ValueError(f"tape must be of a layer {self._identity()}, got one of {tape.layer}")
+        if tape.layer is not self._parameters:
+            raise ValueError("tape must be of this layer, got one of another layer")
         if not tape.inputs:
             raise ValueError("tape must be what forward returned, got an empty one")
         last = tape.inputs[0]
@@ -212,7 +218,7 @@ class Recurrent(Generic[State]):
     ) -> tuple[Array, State, Tape | None]:
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
-        tape = Tape(self._identity(), batched) if keep else None
+        tape = Tape(self._parameters, batched) if keep else None
         shape = (self.num_layers * self.directions, current.batch, self.hidden_size)
         final = [np.empty(shape, self.dtype) for _ in self.cell.states]
         for layer in range(self.num_layers):
@@ -238,10 +244,6 @@ class Recurrent(Generic[State]):
                     recurrence.empty(np.int64),
                 )  # fmt: skip
         return self._laid_out(output, batched), self._state_out(final, batched), tape
-
-    def _identity(self) -> tuple[Any, ...]:
-        sizes = (self.input_size, self.hidden_size, self.num_layers, self.directions)
-        return (self.cell.name, *sizes, self.dtype.name)
 
     def _mask(self, shape: tuple[int, ...]) -> Array:
         (seed,) = self._dropout_seed.spawn(1)

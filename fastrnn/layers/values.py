@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from numpy.typing import ArrayLike
 
 from fastrnn.checks import Array
+from fastrnn.params import Parameters
 from fastrnn.recurrence import Input, Kept
 
 #: One array, or one for each state of the cell.
@@ -34,8 +35,8 @@ class Tape:
     The parameters are read from the layer again by `backward`: change them after it.
     """
 
-    #: Cell, sizes and precision of the layer that it is of.
-    layer: tuple[Any, ...]
+    #: The parameters of the layer that it is of.
+    layer: Parameters
     batched: bool
     inputs: list[Input] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn.checks import Array
+from fastrnn.checks import Array, check_floats, check_integer
 from fastrnn.data import Vocabulary
 from fastrnn.files import ModelFileError, load_model, save_model
-from fastrnn.training import History
+from fastrnn.training import History, TrainingOptions
 
 if TYPE_CHECKING:
     from fastrnn.models.language_model import LanguageModel
@@ -71,7 +71,22 @@ def load(kind: type[LanguageModel], path: str | os.PathLike[str]) -> LanguageMod
         history |= {name: series[name].tolist() for name in SERIES}
         model.history_ = History(**history)
         if "training" in config:
-            model._restored = {**config["training"], **training}
-    except (KeyError, TypeError, ValueError) as error:
+            model._restored = _training(model, config["training"], training)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelFileError(f"{path} is damaged: {error}") from error
     return model
+
+
+def _training(
+    model: LanguageModel, config: dict[str, Any], tensors: dict[str, Array]
+) -> dict[str, Any]:
+    """What `Trainer.restore` takes, if it is all there and of the right kinds."""
+    options = TrainingOptions(**config["options"])
+    state: dict[str, Any] = {"options": dataclasses.asdict(options)}
+    for name in ("step", "position"):
+        state[name] = check_integer(name, config[name], least=0)
+    for name in ("slots", "h", "memory"):
+        state[name] = check_floats(f"training.{name}", tensors[name], model.dtype)
+    if state["slots"].shape != (options.rule.slots, model.flat.size):
+        raise ValueError(f"training.slots has shape {state['slots'].shape}")
+    return state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastrnn.cells import RNN_RELU, RNN_TANH
 from fastrnn.checks import (
     Array,
+    FixedSizes,
     check_bool,
     check_choice,
     check_dtype,
@@ -28,7 +30,7 @@ from fastrnn.params import Parameters, Spec
 from fastrnn.training import History, Progress, Trainer, TrainingOptions, train
 
 
-class LanguageModel:
+class LanguageModel(FixedSizes):
     """Predicts the next token of a text from all tokens before it, by recurrent layers.
 
     The layers are those of `fastrnn.RNN` on one-hot tokens; a linear layer on the last one's h
@@ -66,6 +68,11 @@ class LanguageModel:
     20
     """
 
+    _fixed = frozenset(
+        {"cell", "hidden_size", "num_layers", "nonlinearity", "dtype"}
+        | {"vocabulary", "vocabulary_size"}
+    )
+
     def __init__(
         self,
         hidden_size: int = 128,
@@ -101,6 +108,9 @@ class LanguageModel:
         generator = np.random.default_rng(self.seed)
         for view in self._parameters.views.values():
             view[...] = generator.uniform(-limit, limit, view.shape)
+
+    def _forget_vocabulary(self) -> None:
+        vars(self).update(vocabulary=None, vocabulary_size=0, _parameters=None)
 
     def _specs(self) -> list[Spec]:
         hidden, vocabulary, gates = self.hidden_size, self.vocabulary_size, len(self.cell.gates)
@@ -253,16 +263,22 @@ class LanguageModel:
         if patience is not None and validation is None:
             raise ValueError("patience must come with validation, got validation=None")
         check_bool("resume", resume)
-        text, held_out = self._split(data, validation)
-        streams = parallel_streams(text, options.batch_size, options.sequence_length)
-        if held_out is not None and held_out.size < 2:
-            raise ValueError(f"validation must have at least 2 tokens, got {held_out.size}")
-        if steps is None:
-            per_epoch = (streams.shape[1] - 1) // options.sequence_length
-            steps = round((1.0 if epochs is None else epochs) * per_epoch)
-        trainer = self._make_trainer(options, streams, steps, resume)
+        fresh = self._parameters is None
+        try:
+            text, held_out = self._split(data, validation)
+            streams = parallel_streams(text, options.batch_size, options.sequence_length)
+            if held_out is not None and held_out.size < 2:
+                raise ValueError(f"validation must have at least 2 tokens, got {held_out.size}")
+            if steps is None:
+                per_epoch = (streams.shape[1] - 1) // options.sequence_length
+                steps = round((1.0 if epochs is None else epochs) * per_epoch)
+            trainer = self._make_trainer(options, streams, steps, resume)
+        except BaseException:
+            if fresh:
+                self._forget_vocabulary()
+            raise
         validate = None if held_out is None else lambda: self._inference().loss(held_out)
-        train(trainer, steps, self.history_, validate, validate_every, patience, progress)
+        train(trainer, steps, validate, validate_every, patience, progress)
         return self
 
     def _split(
@@ -280,7 +296,7 @@ class LanguageModel:
         text = self.encode(data)
         if validation is None:
             return text, None
-        if isinstance(validation, float | int):
+        if isinstance(validation, Real):
             fraction = check_number("validation", validation, above=0, below=1)
             cut = text.size - round(fraction * text.size)
             return text[:cut], text[cut:]
@@ -292,7 +308,7 @@ class LanguageModel:
         before = self._trainer
         trainer = Trainer(
             self.cell, self._built, self.num_layers, self.hidden_size, self.vocabulary_size,
-            options, streams, steps,
+            options, streams, steps, self.history_ if resume else History(),
         )  # fmt: skip
         if resume:
             if before is not None:
@@ -303,8 +319,7 @@ class LanguageModel:
                 raise ValueError("resume must be False for a model without a training to go on")
             trainer.restore(saved)
             trainer.total = trainer.step + steps
-        else:
-            self.history_ = History()
+        self.history_ = trainer.history
         self._trainer, self._restored = trainer, None
         return trainer
 
@@ -325,8 +340,11 @@ class LanguageModel:
         return inference.loss(tokens)
 
     def perplexity(self, data: str | ArrayLike) -> float:
-        """e to the power of `loss`: among how many equally likely tokens the model wavers."""
-        return math.exp(self.loss(data))
+        """e to the power of `loss`: among how many equally likely tokens the model wavers.
+
+        At most 8e307.
+        """
+        return float(np.exp(np.minimum(self.loss(data), 709.0)))
 
     def bits(self, data: str | ArrayLike) -> float:
         """`loss` in bits per token."""
@@ -365,8 +383,8 @@ class LanguageModel:
         count = check_integer("n", n, least=0)
         heat = check_number("temperature", temperature, least=0)
         given = np.empty(0, np.int64)
-        if prime is not None and np.size(prime):
-            given = self.encode(prime) if prime != "" else given
+        if prime is not None and len(prime):  # type: ignore[arg-type]
+            given = self.encode(prime)
         if not given.size:
             newline = self.vocabulary is not None and "\n" in self.vocabulary.characters
             given = self.encode("\n") if newline else np.zeros(1, np.int64)
