@@ -9,7 +9,7 @@ import numpy as np
 
 from fastrnn.cells import Cell
 from fastrnn.checks import Array
-from fastrnn.params import Parameters
+from fastrnn.params import Parameters, Spec
 from fastrnn.plan import Regions, plan_layer, tile_shape
 
 #: Rows of logits that exist at one time, at most.
@@ -91,3 +91,21 @@ def model_offsets(parameters: Parameters, layers: int) -> Array:
     offsets = np.zeros(4 * (layers + 1), np.int64)
     offsets[: 4 * layers + 2] = parameters.offsets[: 4 * layers + 2]
     return offsets
+
+
+def model_specs(cell: Cell, layers: int, hidden: int, vocabulary: int) -> list[Spec]:
+    """The parameters of a language model, in their order; see `fastrnn.LanguageModel`."""
+    gates = len(cell.gates)
+    rows, meaning = gates * hidden, "H" if gates == 1 else f"{gates}*H"
+    specs = []
+    for k in range(layers):
+        inputs, read = (hidden, "H") if k else (vocabulary, "V")
+        specs += [
+            Spec(f"weight_ih_l{k}", (rows, inputs), f"({meaning}, {read})", transposed=k == 0),
+            Spec(f"weight_hh_l{k}", (rows, hidden), f"({meaning}, H)"),
+            Spec(f"bias_ih_l{k}", (rows,), f"({meaning},)"),
+            Spec(f"bias_hh_l{k}", (rows,), f"({meaning},)"),
+        ]
+    specs.append(Spec("weight_out", (vocabulary, hidden), "(V, H)"))
+    specs.append(Spec("bias_out", (vocabulary,), "(V,)"))
+    return specs

@@ -412,7 +412,7 @@ def test_one_call_is_many_calls_bit_for_bit(case: Case, dtype: Any) -> None:
         for buffer in (trainer._saved, trainer._d_h, trainer._carry, trainer._work, trainer._grads):
             buffer.fill(np.nan)  # nothing may be read that a step has not written
         trainer.h.reshape(case.layers, case.time + 1, -1)[:, 1:] = np.nan
-        sliced.history_.add(trainer.run(count))
+        trainer.run(count)
     assert bits(sliced) == bits(expected)
 
 
@@ -549,7 +549,7 @@ def test_steps_before_one_that_is_not_finite_are_done(dtype: Any) -> None:
         models.append(model.fit(text, **options))
         assert model._trainer is not None
         if steps == 2:
-            model.history_.add(model._trainer.run(steps))
+            model._trainer.run(steps)
             continue
         with pytest.raises(fastrnn.NonFiniteGradientError) as caught:
             model.fit(text, resume=True, **{**options, "steps": steps})
@@ -558,16 +558,17 @@ def test_steps_before_one_that_is_not_finite_are_done(dtype: Any) -> None:
 
 
 @DTYPES
-def test_a_gradient_whose_squares_overflow_is_clipped_or_reported(dtype: Any) -> None:
+def test_a_gradient_whose_squares_overflow_is_clipped(dtype: Any) -> None:
     """It is finite; the sum of its squares is a float64, which float32 cannot overflow."""
     model = SMALL.model(dtype)
     model.params["weight_out"] *= dtype(1e25 if dtype is np.float32 else 1e200)
     before = model.flat.copy()
     options = SMALL.fit(dtype, steps=1, clip_norm=1.0)
     if dtype is np.float64:
-        with np.errstate(over="ignore"), pytest.raises(fastrnn.NonFiniteGradientError):
-            model.fit(SMALL.tokens(), **options)
-        np.testing.assert_array_equal(model.flat, before)
+        model.fit(SMALL.tokens(), **options)  # the naive norm overflows, this one is scaled
+        assert 1e190 < model.history_.gradient_norm[0] < np.inf
+        assert np.isfinite(model.flat).all()
+        assert (model.flat != before).any()
         return
     naive = Naive(SMALL, model, options)
     model.fit(SMALL.tokens(), **options)

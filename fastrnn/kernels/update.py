@@ -51,7 +51,7 @@ def gradient_norm(a, size):
             total = 0.0
             for i in range(size):
                 total += (a[i] / largest) ** 2
-            norm = largest * np.sqrt(total)
+            norm = np.float64(largest * np.sqrt(total))
     return norm
 
 
@@ -59,7 +59,7 @@ def gradient_norm(a, size):
 def sum_of_squares(a, size):
     """Sum of the squares of `a`, as a float64, which float32 cannot overflow."""
     lanes = VECTOR_BYTES // a.itemsize
-    total = 0.0
+    total = np.float64(0.0)
     for start in range(0, size, CHUNK * lanes):
         end = min(size, start + CHUNK * lanes)
         # Four sums: a single one waits for the latency of each addition, 2.4 us for 94 KB, not 1.2.
@@ -74,7 +74,7 @@ def sum_of_squares(a, size):
             part2, part3 = part2 + x2 * x2, part3 + x3 * x3
         summed = np.float64(lane_sum((part0 + part1) + (part2 + part3)))
         if not summed < 1e30:
-            summed = 0.0
+            summed = np.float64(0.0)
             for i in range(start, end):
                 summed += np.float64(a[i]) * np.float64(a[i])
         total += summed

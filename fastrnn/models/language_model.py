@@ -25,8 +25,9 @@ from fastrnn.checks import (
 )
 from fastrnn.data import Tokens, Vocabulary, parallel_streams
 from fastrnn.inference import Inference
+from fastrnn.model_plan import model_specs
 from fastrnn.models import checkpoint
-from fastrnn.params import Parameters, Spec
+from fastrnn.params import Parameters
 from fastrnn.training import History, Progress, Trainer, TrainingOptions, train
 
 
@@ -103,7 +104,8 @@ class LanguageModel(FixedSizes):
             self.vocabulary, self.vocabulary_size = vocabulary, len(vocabulary)
         else:
             self.vocabulary_size = check_integer("vocabulary", vocabulary, least=1)
-        self._parameters = Parameters(self._specs(), self.dtype)
+        specs = model_specs(self.cell, self.num_layers, self.hidden_size, self.vocabulary_size)
+        self._parameters = Parameters(specs, self.dtype)
         limit = 1 / math.sqrt(self.hidden_size)
         generator = np.random.default_rng(self.seed)
         for view in self._parameters.views.values():
@@ -111,22 +113,6 @@ class LanguageModel(FixedSizes):
 
     def _forget_vocabulary(self) -> None:
         vars(self).update(vocabulary=None, vocabulary_size=0, _parameters=None)
-
-    def _specs(self) -> list[Spec]:
-        hidden, vocabulary, gates = self.hidden_size, self.vocabulary_size, len(self.cell.gates)
-        rows, meaning = gates * hidden, "H" if gates == 1 else f"{gates}*H"
-        specs = []
-        for k in range(self.num_layers):
-            inputs, read = (hidden, "H") if k else (vocabulary, "V")
-            specs += [
-                Spec(f"weight_ih_l{k}", (rows, inputs), f"({meaning}, {read})", transposed=k == 0),
-                Spec(f"weight_hh_l{k}", (rows, hidden), f"({meaning}, H)"),
-                Spec(f"bias_ih_l{k}", (rows,), f"({meaning},)"),
-                Spec(f"bias_hh_l{k}", (rows,), f"({meaning},)"),
-            ]
-        specs.append(Spec("weight_out", (vocabulary, hidden), "(V, H)"))
-        specs.append(Spec("bias_out", (vocabulary,), "(V,)"))
-        return specs
 
     @property
     def _built(self) -> Parameters:
@@ -154,8 +140,10 @@ class LanguageModel(FixedSizes):
         """Copy parameters in; nothing is changed unless all names, shapes and types fit."""
         self._built.load_state_dict(state_dict)
 
-    def encode(self, data: str | ArrayLike) -> Tokens:
+    def encode(self, data: str | ArrayLike, name: str = "data") -> Tokens:
         """`data` as token ids: a text by the vocabulary, integers checked to be in it.
+
+        Errors call it `name`.
 
         Raises
         ------
@@ -164,11 +152,11 @@ class LanguageModel(FixedSizes):
         """
         if isinstance(data, str):
             if self.vocabulary is None:
-                raise TypeError("data must be token ids, since the model has no characters")
+                raise TypeError(f"{name} must be token ids, since the model has no characters")
             return self.vocabulary.encode(data)
-        tokens = check_tokens("data", data, self.vocabulary_size, "vocabulary size")
+        tokens = check_tokens(name, data, self.vocabulary_size, "vocabulary size")
         if tokens.ndim != 1:
-            raise ValueError(f"data must have one dimension, got shape {tokens.shape}")
+            raise ValueError(f"{name} must have one dimension, got shape {tokens.shape}")
         return tokens
 
     def fit(
@@ -300,7 +288,7 @@ class LanguageModel(FixedSizes):
             fraction = check_number("validation", validation, above=0, below=1)
             cut = text.size - round(fraction * text.size)
             return text[:cut], text[cut:]
-        return text, self.encode(validation)
+        return text, self.encode(validation, "validation")
 
     def _make_trainer(
         self, options: TrainingOptions, streams: Tokens, steps: int, resume: bool
@@ -382,9 +370,7 @@ class LanguageModel(FixedSizes):
         inference = self._inference()
         count = check_integer("n", n, least=0)
         heat = check_number("temperature", temperature, least=0)
-        given = np.empty(0, np.int64)
-        if prime is not None and len(prime):  # type: ignore[arg-type]
-            given = self.encode(prime)
+        given = self.encode([] if prime is None else prime, "prime")
         if not given.size:
             newline = self.vocabulary is not None and "\n" in self.vocabulary.characters
             given = self.encode("\n") if newline else np.zeros(1, np.int64)
