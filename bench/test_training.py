@@ -16,7 +16,7 @@ import pytest
 
 from fastrnn import LanguageModel, reference
 from fastrnn.data import parallel_streams
-from fastrnn.training import Trainer, TrainingOptions
+from fastrnn.training import History, Trainer, TrainingOptions
 
 #: Steps in one timed call of the small cases, as in training: a call covers about 50 ms.
 STEPS = 50
@@ -62,7 +62,7 @@ def make_trainer(case: Case) -> Trainer:
     streams = parallel_streams(tokens, case.batch, case.steps)
     return Trainer(
         model.cell, model._parameters, case.layers, case.hidden, case.vocabulary,
-        options, streams, STEPS,
+        options, streams, STEPS, History(),
     )  # fmt: skip
 
 
