@@ -95,7 +95,6 @@ def kernel_cache() -> dict[str, Any]:
     return {
         "state": "disabled" if fastrnn.kernels.jit.DISABLED else "cold" if seconds else "warm",
         "compile_seconds": seconds,
-        "folder": os.environ.get("NUMBA_CACHE_DIR", "beside the sources"),
     }
 
 

@@ -3,7 +3,7 @@
 float32: every one of the 2^32 floats against NumPy's float64. float64: 10^7 samples and the hard
 cases against 80-bit long double (x86 only).
 
-    python bench/math_error.py [--quick]
+    python bench/math_error.py [--quick] [exp tanh sigmoid]
 """
 
 from __future__ import annotations
@@ -96,9 +96,11 @@ def samples_float64(count: int) -> Any:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="every 997th float32, fewer samples")
-    quick = parser.parse_args().quick
+    parser.add_argument("names", nargs="*", help="functions, all if none is given")
+    arguments = parser.parse_args()
+    quick = arguments.quick
     failed = False
-    for name in NAMES:
+    for name in arguments.names or NAMES:
         error, place, count = worst(name, all_float32(997 if quick else 1), np.float64)
         print(f"float32 {name:8} {error:.3f} ulp at {place!r}, {count:,} arguments", flush=True)
         failed |= error > 2

@@ -35,7 +35,7 @@ class Kernel(CPUDispatcher):
 
     Numba would compile it anew for every combination of constants that it is called with, and
     each time down to machine code with wrappers for Python. Without that, the first training step
-    of a language model takes 12 s to compile, not 25.
+    of a language model takes 12 to 16 s to compile, not 25.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
