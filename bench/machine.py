@@ -85,8 +85,7 @@ def kernel_cache() -> dict[str, Any]:
     -------
     dict
         ``state`` is "warm" if nothing had to be compiled, ``compile_seconds`` what was spent on
-        compiling, ``folder`` where Numba was told to keep its cache ("beside the sources" if it
-        was not told).
+        compiling.
     """
 
     import fastrnn.kernels.jit
