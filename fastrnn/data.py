@@ -32,7 +32,6 @@ class Vocabulary:
         points = _code_points(self.characters)
         self._order = np.argsort(points)
         self._sorted = points[self._order]
-        self._points = points
 
     @classmethod
     def of(cls, text: str) -> Vocabulary:

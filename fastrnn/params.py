@@ -37,6 +37,7 @@ class Views(dict[str, Array]):
 
     __delitem__ = pop = popitem = clear = setdefault = _refuse
 
+    # dict's own has two overloads, for which one body with Any stands.
     def __ior__(self, values: Any) -> Views:  # type: ignore[override,misc]
         self.update(values)
         return self
