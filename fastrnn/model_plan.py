@@ -50,7 +50,10 @@ def plan_model(
     *,
     keep: bool,
 ) -> ModelPlan:
-    """Plan a language model's passes over blocks of `time` tokens in `batch` streams."""
+    """Plan a language model's passes over blocks of `time` tokens in `batch` streams.
+
+    Passes over single tokens use packed weights again and again.
+    """
     from fastrnn.kernels.language_model import Model
     from fastrnn.kernels.product import K_BLOCK
     from fastrnn.simd.cpu import lanes
@@ -61,9 +64,10 @@ def plan_model(
         return -(-columns // width) * width
 
     first = plan_layer(
-        cell, dtype, time, batch, vocabulary, hidden, tokens=True, token_rows=True, keep=keep
-    )
-    other = plan_layer(cell, dtype, time, batch, hidden, hidden, keep=keep)
+        cell, dtype, time, batch, vocabulary, hidden, tokens=True, token_rows=True, keep=keep,
+        reuse=time == 1,
+    )  # fmt: skip
+    other = plan_layer(cell, dtype, time, batch, hidden, hidden, keep=keep, reuse=time == 1)
     rows = min(HEAD_ROWS, time * batch)
     tile_rows, vectors = tile_shape(HEAD_ROWS)
     regions = Regions(dtype.itemsize)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastrnn.checks import Array, check_floats
+from fastrnn.plan import aligned_empty
 
 
 class Spec(NamedTuple):
@@ -71,7 +72,7 @@ class Parameters:
     specs : sequence of Spec
         In the order in which they lie in the buffer.
     flat : ndarray (size,), optional
-        The buffer; zeros of `dtype` if not given.
+        The buffer; zeros of `dtype`, on a cache line, if not given.
 
     Attributes
     ----------
@@ -85,7 +86,10 @@ class Parameters:
     def __init__(self, specs: Iterable[Spec], dtype: np.dtype[Any], flat: Array | None = None):
         self.specs = tuple(specs)
         self.offsets = tuple(accumulate((math.prod(s.shape) for s in self.specs), initial=0))
-        self.flat: Array = np.zeros(self.offsets[-1], dtype) if flat is None else flat
+        if flat is None:
+            flat = aligned_empty(self.offsets[-1], dtype)
+            flat[...] = 0
+        self.flat: Array = flat
         self.parts = self.parts_of(self.flat)
         self.views = Views(self.views_of(self.parts), self.specs)
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastrnn.kernels import primitives
-from fastrnn.kernels.jit import tile_address
+from fastrnn.kernels.jit import dots_address, tile_address
 from fastrnn.kernels.product import FAR, K_BLOCK
 from fastrnn.plan import tile_shape
+from fastrnn.simd import dots
 from fastrnn.simd.cpu import lanes
 
 K_SUM = 4  # k of k*eps*(|A| @ |B|): sums in another order
@@ -108,8 +109,37 @@ def test_product_of_odd_shapes_and_many_blocks_of_k(
 def test_every_tile_shape(dtype: Any) -> None:
     for planned in range(1, 8):  # rows that the tile was chosen for
         for rows in range(1, 8):
-            for columns in (1, 8, 24, 31, 64, 97):
+            for columns in (1, 8, 16, 24, 31, 48, 64, 97):
                 assert_product(dtype, rows, 11, columns, planned=planned)
+
+
+@given(
+    dtype=st.sampled_from(FLOATS),
+    rows=st.integers(1, 27),
+    k=st.sampled_from([0, 1, 7, 16, 64, 100, 129, 512]),
+    columns=st.integers(1, 40),
+    gap=st.sampled_from([0, 5]),
+    one_stream=st.booleans(),
+)
+def test_product_of_unpacked_matrices_is_that_of_numpy(
+    dtype: Any, rows: int, k: int, columns: int, gap: int, one_stream: bool
+) -> None:
+    a, b = normal((rows, k), dtype), normal((columns, k), dtype, 1)
+    a_memory, _ = guarded(a, k + gap, 1)
+    b_memory, _ = guarded(b, k, 1)
+    c_memory, c_places = guarded(np.full((rows, columns), np.nan, dtype), columns + gap, 1)
+    high = min(rows, dots.ROWS_MAX)
+    wide = 1 if one_stream else dots.columns_for(high)
+    primitives.product_unpacked(
+        c_memory, GUARD, columns + gap, a_memory, GUARD, k + gap, b_memory, GUARD,
+        rows, k, columns, high, wide, dots_address(np.dtype(dtype)),
+    )  # fmt: skip
+    wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
+    bound = K_SUM * eps(dtype) * (np.abs(wide_a) @ np.abs(wide_b.T))
+    assert (np.abs(c_memory[c_places] - wide_a @ wide_b.T) <= bound).all()  # NaN fails
+    outside = np.ones(c_memory.size, bool)
+    outside[c_places] = False
+    assert (c_memory[outside] == MARK).all()
 
 
 @DTYPES

@@ -109,20 +109,33 @@ def tile_address(dtype: np.dtype[Any]) -> int:
         return 0
     from fastrnn.simd.tile import run_tile, run_tile_signature
 
-    copy = _copy(run_tile, {})
-    copy.__qualname__ = f"run_tile_{_sources_digest().hex()[:16]}"
+    return _address(run_tile, run_tile_signature(numba.from_dtype(dtype)))
+
+
+@functools.cache
+def dots_address(dtype: np.dtype[Any]) -> int:
+    """Address of the compiled dot products of one precision, as `tile_address`."""
+    if DISABLED:
+        return 0
+    from fastrnn.simd.dots import run_dots, run_dots_signature
+
+    return _address(run_dots, run_dots_signature(numba.from_dtype(dtype)))
+
+
+def _address(function: Callable[..., Any], signature: Any) -> int:
+    copy = _copy(function, {})
+    copy.__qualname__ = f"{function.__name__}_{_sources_digest().hex()[:16]}"
     _announce_compilation()
-    signature = run_tile_signature(numba.from_dtype(dtype))
     start = time.perf_counter()
     compiled = numba.cfunc(signature, cache=True)(copy)
     if not compiled.cache_hits:  # Numba reports no event for a C function.
         _notice.seconds += time.perf_counter() - start
-    _TILES.append(compiled)
+    _C_FUNCTIONS.append(compiled)
     return int(compiled.address)
 
 
-#: Compiled tiles, kept alive as long as their addresses are in use.
-_TILES: list[Any] = []
+#: Compiled C functions, kept alive as long as their addresses are in use.
+_C_FUNCTIONS: list[Any] = []
 
 
 def _copy(function: Callable[..., Any], names: dict[str, Any]) -> types.FunctionType:

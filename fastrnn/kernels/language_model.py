@@ -78,16 +78,17 @@ def forward_layer(layer, params, offsets, h, memory, saved, work, tokens, p, pac
     rows = GATES * scan.hidden
     o = offsets[4 * layer : 4 * layer + 4]
     w_ih = params[o[0] : o[0] + rows * p.inputs]
+    w_hh = params[o[1] : o[1] + rows * scan.hidden]
     if packs:
-        pack_forward(work, w_ih, params[o[1] : o[1] + rows * scan.hidden],
-                     params[o[2] : o[2] + rows], params[o[3] : o[3] + rows], p)  # fmt: skip
+        b_ih, b_hh = params[o[2] : o[2] + rows], params[o[3] : o[3] + rows]
+        pack_forward(work, w_ih, w_hh, b_ih, b_hh, p)
     of_layer = h[layer * size : (layer + 1) * size]
     below = h[(layer - 1) * size + step : layer * size] if layer > 0 else h[:0]
     memory_size = OTHERS * scan.ring * step
     saved_size = p.time * SAVED * step * scan.keep
     run_forward(
         of_layer, memory[layer * memory_size : (layer + 1) * memory_size],
-        saved[layer * saved_size : (layer + 1) * saved_size], work, below, tokens, w_ih, p,
+        saved[layer * saved_size : (layer + 1) * saved_size], work, below, tokens, w_ih, w_hh, p,
     )  # fmt: skip
 
 

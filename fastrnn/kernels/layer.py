@@ -17,6 +17,7 @@ from fastrnn.kernels.primitives import (
     gather,
     pack,
     product,
+    product_unpacked,
     restore_denormals,
     scatter_add,
 )
@@ -46,6 +47,10 @@ class Layer(NamedTuple):
     #: Largest tile of the large products.
     tile_rows: int
     width: int
+    #: Whether the input product reads ``weight_ih`` as it is, and the tile of dot products then.
+    unpacked: int
+    dot_rows: int
+    dot_columns: int
     #: Where the parts of the workspace begin.
     recurrent_panels: int
     gate_panels: int
@@ -61,10 +66,10 @@ class Layer(NamedTuple):
 def pack_forward(work, w_ih, w_hh, b_ih, b_hh, p):
     """Bring the weights into the order of the forward scan."""
     hidden = p.scan.hidden
-    for gate in range(GATES):
+    for gate in range(0 if p.scan.unpacked else GATES):
         pack(work, p.recurrent_panels + gate * p.gate_panels, w_hh, gate * hidden * hidden,
              1, hidden, hidden, hidden, p.scan.width)  # fmt: skip
-    if not p.tokens:
+    if not (p.tokens or p.unpacked):
         pack(work, p.input_panels, w_ih, 0, 1, p.inputs, p.inputs, GATES * hidden, p.width)
     summed = (GATES - APART) * hidden
     for j in range(GATES * hidden):
@@ -74,7 +79,7 @@ def pack_forward(work, w_ih, w_hh, b_ih, b_hh, p):
         work[p.r_bias + j] = 0 if j < summed else of_r
 
 
-def run_forward(h, memory, saved, work, x, tokens, w_ih, p):
+def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, p):
     """Scan all times from the initial states, the weights having been packed."""
     s = p.scan
     gates_hidden = GATES * s.hidden
@@ -88,12 +93,17 @@ def run_forward(h, memory, saved, work, x, tokens, w_ih, p):
         if p.tokens:
             gather(work, p.x_part, w_ih, p.gate_stride, p.token_stride,
                    tokens, start * s.batch, rows, gates_hidden)  # fmt: skip
+        elif p.unpacked:
+            product_unpacked(
+                work, p.x_part, gates_hidden, x, start * s.batch * p.x_stride, p.x_stride,
+                w_ih, 0, rows, p.inputs, gates_hidden, p.dot_rows, p.dot_columns, s.dots,
+            )  # fmt: skip
         else:
             product(work, p.x_part, gates_hidden, x, start * s.batch * p.x_stride, p.x_stride, 1,
                     work, p.input_panels, rows, p.inputs, gates_hidden, False,
                     work, p.scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         scan_forward(h, memory, saved, work, p.scratch, work, p.x_part,
-                     work, p.recurrent_panels, x_bias, r_bias, start, count, s)  # fmt: skip
+                     w_hh, work, p.recurrent_panels, x_bias, r_bias, start, count, s)  # fmt: skip
 
 
 def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_output,
@@ -162,7 +172,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_outp
 def forward(h, memory, saved, work, x, tokens, w_ih, w_hh, b_ih, b_hh, p):
     """The whole layer in one call."""
     pack_forward(work, w_ih, w_hh, b_ih, b_hh, p)
-    run_forward(h, memory, saved, work, x, tokens, w_ih, p)
+    run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, p)
 
 
 def backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_output,

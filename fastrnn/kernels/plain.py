@@ -42,6 +42,13 @@ def product(
     target[...] = target + result if add else result
 
 
+def product_unpacked(c, c_offset, c_stride, a, a_offset, a_stride, b, b_offset,
+                     rows, k, columns, tile_rows, tile_columns, address):  # fmt: skip
+    """See `fastrnn.kernels.product.product_unpacked`."""
+    result = _matrix(a, a_offset, a_stride, 1, rows, k) @ _matrix(b, b_offset, 1, k, k, columns)
+    _matrix(c, c_offset, c_stride, 1, rows, columns)[...] = result
+
+
 def copy(target, target_offset, source, source_offset, count):
     """See `fastrnn.kernels.product.copy`."""
     target[target_offset : target_offset + count] = source[source_offset : source_offset + count]
@@ -102,14 +109,18 @@ class _Slots:
 
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
-                 panels, panel_offset, x_bias, r_bias, first, count, s):  # fmt: skip
+                 w_hh, panels, panel_offset, x_bias, r_bias, first, count, s):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_forward`."""
     if not h.size:
         return
     hidden, summed = s.hidden, GATES - APART
     gate_panels = _panel_stride(hidden, h.itemsize)
-    weights = [_matrix(panels, panel_offset + g * gate_panels, hidden, 1, hidden, hidden)
-               for g in range(GATES)]  # fmt: skip
+    if s.unpacked:
+        weights = [_matrix(w_hh, g * hidden * hidden, 1, hidden, hidden, hidden)
+                   for g in range(GATES)]  # fmt: skip
+    else:
+        weights = [_matrix(panels, panel_offset + g * gate_panels, hidden, 1, hidden, hidden)
+                   for g in range(GATES)]  # fmt: skip
     inputs = x_part[x_offset : x_offset + count * s.batch * GATES * hidden]
     inputs = inputs.reshape(count, s.batch, GATES, hidden) + x_bias.reshape(GATES, hidden)
     states = _Slots(h, memory, s, OTHERS)

@@ -12,6 +12,7 @@ if jit.DISABLED:
         gradient_norm,
         pack,
         product,
+        product_unpacked,
         restore_denormals,
         scan_backward,
         scan_forward,
@@ -24,7 +25,13 @@ else:
     import fastrnn.simd.math  # gives the equations' functions their form on vectors
     from fastrnn.kernels.loss import softmax_cross_entropy
     from fastrnn.kernels.panels import pack
-    from fastrnn.kernels.product import column_sums, copy, fill_rows, product
+    from fastrnn.kernels.product import (
+        column_sums,
+        copy,
+        fill_rows,
+        product,
+        product_unpacked,
+    )
     from fastrnn.kernels.scan import scan_backward, scan_forward
     from fastrnn.kernels.tokens import gather, scatter_add
     from fastrnn.kernels.update import gradient_norm, sum_of_squares, update
@@ -39,6 +46,7 @@ __all__ = [
     "gradient_norm",
     "pack",
     "product",
+    "product_unpacked",
     "restore_denormals",
     "scan_backward",
     "scan_forward",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.panels import split
 from fastrnn.simd.cpu import VECTOR_BYTES
+from fastrnn.simd.dots import dots
 from fastrnn.simd.memory import copy_transposed, load, store
 from fastrnn.simd.tile import tile
 
@@ -89,6 +90,28 @@ def multiply_panel(c, c_offset, c_stride, a, a_offset, a_stride, panels, panel_o
              a, a_offset + row * a_stride, a_stride, 1,
              panels, panel_offset, k, False, high, vectors)  # fmt: skip
         row += high
+
+
+@kernel
+def product_unpacked(c, c_offset, c_stride, a, a_offset, a_stride, b, b_offset,
+                     rows, k, columns, tile_rows, tile_columns, address):  # fmt: skip
+    """C (rows, columns)  =  A (rows, k) @ B (columns, k)^T, B read once and as it is.
+
+    ``(tile_rows, tile_columns)`` is one of the shapes of `fastrnn.simd.dots`, and `address` is
+    `fastrnn.kernels.jit.dots_address`.
+    """
+    count, base, extra = split(rows, tile_rows)
+    column = 0
+    while column < columns:
+        wide = tile_columns if columns - column >= tile_columns else 1
+        row = 0
+        for i in range(count):
+            high = base + (i < extra)
+            dots(address, c, c_offset + row * c_stride + column, c_stride,
+                 a, a_offset + row * a_stride, a_stride,
+                 b, b_offset + column * k, k, k, high, wide)  # fmt: skip
+            row += high
+        column += wide
 
 
 @kernel

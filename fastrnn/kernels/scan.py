@@ -26,7 +26,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastrnn.kernels.panels import split
-from fastrnn.kernels.product import multiply_panel
+from fastrnn.kernels.product import multiply_panel, product_unpacked
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import load, load_each, store, store_each
 from fastrnn.simd.vector import add_each, input_deltas, preactivations, recurrent_deltas
@@ -58,15 +58,19 @@ class Scan(NamedTuple):
     width: int
     #: Address of the compiled tiles.
     tile: int
+    #: Columns of the dot products that read ``weight_hh`` as it is, forward; 0 if it is packed.
+    unpacked: int
+    #: Address of the compiled dot products.
+    dots: int
 
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
-                 panels, panel_offset, x_bias, r_bias, first, count, s):  # fmt: skip
+                 w_hh, panels, panel_offset, x_bias, r_bias, first, count, s):  # fmt: skip
     """Steps of the times first .. first + count - 1, in the scan's direction.
 
-    `panels` holds ``weight_hh`` transposed, a matrix (H, H) for each gate; `x_bias` and `r_bias`
-    (G * H) are what is added to the gates' input parts and, for gates that are apart, to their
-    recurrent parts.
+    `panels` holds `w_hh` transposed, a matrix (H, H) for each gate; where `w_hh` is read unpacked,
+    they are not looked at. `x_bias` and `r_bias` (G * H) are what is added to the gates' input
+    parts and, for gates that are apart, to their recurrent parts.
     """
     lanes = VECTOR_BYTES // h.itemsize
     batch, hidden = s.batch, s.hidden
@@ -85,13 +89,21 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             row = 0
             for group in range(group_count):
                 rows = group_base + (group < group_extra)
+                from_row = (before * batch + row) * s.stride + s.column
                 for gate in range(GATES):
-                    multiply_panel(
-                        scratch, scratch_offset + gate * wide, GATES * wide,
-                        h, (before * batch + row) * s.stride + s.column, s.stride,
-                        panels, panel_offset + gate * gate_panels + hidden * column,
-                        hidden, rows, s.rows, vectors, s.tile,
-                    )  # fmt: skip
+                    target = scratch_offset + gate * wide
+                    if s.unpacked:
+                        product_unpacked(
+                            scratch, target, GATES * wide, h, from_row, s.stride,
+                            w_hh, (gate * hidden + column) * hidden,
+                            rows, hidden, min(wide, hidden - column), s.rows, s.unpacked, s.dots,
+                        )  # fmt: skip
+                    else:
+                        multiply_panel(
+                            scratch, target, GATES * wide, h, from_row, s.stride,
+                            panels, panel_offset + gate * gate_panels + hidden * column,
+                            hidden, rows, s.rows, vectors, s.tile,
+                        )  # fmt: skip
                 for n in range(row, row + rows):
                     at_scratch = scratch_offset + (n - row) * GATES * wide
                     at_x = x_offset + (turn * batch + n) * GATES * hidden

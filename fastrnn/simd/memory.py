@@ -51,9 +51,12 @@ def store_at(builder: ir.IRBuilder, vector: Vector, address: ir.Value, value: ir
     stored.align = vector.dtype.bitwidth // 8
 
 
-def _load_some(
+def load_some(
     builder: ir.IRBuilder, vector: Vector, address: ir.Value, count: ir.Value
 ) -> ir.Value:
+    """Load the first `count` numbers, zeros after them; a whole vector if more."""
+    if isinstance(count, ir.Constant) and count.constant >= vector.lanes:
+        return load_at(builder, vector, address)
     whole = builder.icmp_signed(">=", count, INT(vector.lanes))
     with builder.if_else(whole, likely=True) as (then, otherwise):
         with then:
@@ -93,7 +96,7 @@ def load(typing_context: Any, array: Any, offset: Any, count: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         address = pointer(context, builder, args[0], sig.args[0], args[1])
-        return _load_some(builder, vector, address, args[2])
+        return load_some(builder, vector, address, args[2])
 
     return vector(array, types.intp, types.intp), generate
 
@@ -122,7 +125,7 @@ def load_each(
         address = pointer(context, builder, args[0], sig.args[0], args[1])
         values = []
         for _ in range(number.literal_value):
-            values.append(_load_some(builder, vector, address, args[3]))
+            values.append(load_some(builder, vector, address, args[3]))
             address = builder.gep(address, [args[2]])
         return context.make_tuple(builder, several, values)
 

@@ -9,6 +9,8 @@ rows and vectors whose accumulators fit in the registers, and a switch chooses a
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -23,8 +25,9 @@ from fastrnn.simd.vector import INT, Vector, llvm_intrinsic, splat
 UNROLL = 4
 #: Independent sums that hide the latency of FMA (4 cycles, 2 a cycle).
 CHAINS = 8
-#: Widest panel, in vectors.
-VECTORS_MAX = 8
+#: Widest panel, in vectors: 256 bytes. The 40 KB of a batch of one and H = 100 are then two panels,
+#: the one in the first-level cache taken first (`fastrnn.kernels.scan`).
+VECTORS_MAX = 256 // cpu.VECTOR_BYTES
 #: Tallest tile, in rows.
 ROWS_MAX = 6
 
@@ -39,33 +42,75 @@ def shapes() -> list[tuple[int, int]]:
     ]
 
 
-class _Tile:
-    """Writes the LLVM function of one tile shape."""
+class MicroKernel:
+    """Writes one LLVM function that works on pointers."""
+
+    def __init__(self, module: ir.Module, name: str, arguments: list[ir.Type]) -> None:
+        signature = ir.FunctionType(ir.VoidType(), arguments)
+        self.function = ir.Function(module, signature, name=name)
+        self.function.linkage = "internal"
+        self.function.attributes.add("noinline")
+        for argument in self.function.args:
+            if isinstance(argument.type, ir.PointerType):
+                argument.add_attribute("noalias")
+        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+
+    def loop(
+        self,
+        start: list[ir.Value],
+        end: ir.Value,
+        step: int,
+        body: Callable[..., list[ir.Value]],
+    ) -> list[ir.Value]:
+        """Emit ``for k in range(start[0], end, step)`` and return what it carries, k first.
+
+        ``body(*carried)`` emits one turn and returns what it carries but k.
+        """
+        builder = self.builder
+        before = builder.block
+        head, turn, after = (
+            self.function.append_basic_block(name) for name in ("head", "body", "after")
+        )
+        builder.branch(head)
+        builder.position_at_end(head)
+        carried = [builder.phi(value.type) for value in start]
+        for phi, value in zip(carried, start):
+            phi.add_incoming(value, before)
+        builder.cbranch(builder.icmp_signed("<", carried[0], end), turn, after)
+        builder.position_at_end(turn)
+        values = body(*carried)
+        for phi, value in zip(carried, [builder.add(carried[0], INT(step)), *values]):
+            phi.add_incoming(value, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return carried
+
+
+def chains_for(sums: int) -> int:
+    """How many times as many sums a tile needs, for `CHAINS` of them to be independent."""
+    chains = 1
+    while chains < UNROLL and sums * chains < CHAINS:
+        chains *= 2
+    return chains
+
+
+class _Tile(MicroKernel):
+    """The function of one tile shape."""
 
     def __init__(self, module: ir.Module, vector: Vector, rows: int, vectors: int) -> None:
         self.vector, self.rows, self.vectors = vector, rows, vectors
         self.sums = rows * vectors
-        self.chains = 1
-        while self.chains < UNROLL and self.sums * self.chains < CHAINS:
-            self.chains *= 2
+        self.chains = chains_for(self.sums)
         element = vector.llvm().element.as_pointer()
-        signature = ir.FunctionType(
-            ir.VoidType(), [element, INT, element, INT, INT, element, INT, ir.IntType(1)]
+        super().__init__(
+            module,
+            f"fastrnn.tile.{vector.dtype}.{rows}x{vectors}",
+            [element, INT, element, INT, INT, element, INT, ir.IntType(1)],
         )
-        self.function = ir.Function(module, signature, name=self.name(vector, rows, vectors))
-        self.function.linkage = "internal"
-        self.function.attributes.add("noinline")
         self.c, self.ldc, self.a, self.lda, self.a_step, self.panel, self.k, self.add = (
             self.function.args
         )
-        for argument in (self.c, self.a, self.panel):
-            argument.add_attribute("noalias")
-        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
         self._write()
-
-    @staticmethod
-    def name(vector: Vector, rows: int, vectors: int) -> str:
-        return f"fastrnn.tile.{vector.dtype}.{rows}x{vectors}"
 
     def _write(self) -> None:
         builder = self.builder
@@ -73,8 +118,8 @@ class _Tile:
         zero = ir.Constant(self.vector.llvm(), [0.0] * self.vector.lanes)
         start: list[ir.Value] = [INT(0), INT(0), *[zero] * (self.sums * self.chains)]
         unrolled_end = builder.and_(self.k, INT(-UNROLL))
-        start = self._loop(start, unrolled_end, UNROLL)
-        _, _, *sums = self._loop(start, self.k, 1)
+        start = self.loop(start, unrolled_end, UNROLL, functools.partial(self._turn, UNROLL))
+        _, _, *sums = self.loop(start, self.k, 1, functools.partial(self._turn, 1))
         for chain in range(1, self.chains):
             part = sums[chain * self.sums : (chain + 1) * self.sums]
             sums[: self.sums] = [builder.fadd(x, y) for x, y in zip(sums, part)]
@@ -85,34 +130,18 @@ class _Tile:
                 self._store(sums, add=False)
         builder.ret_void()
 
-    def _loop(self, start: list[ir.Value], end: ir.Value, steps: int) -> list[ir.Value]:
-        """Emit ``while k < end``; the carried values are k, A's offset, and the accumulators."""
+    def _turn(self, steps: int, k: ir.Value, a_offset: ir.Value, *sums: ir.Value) -> list[ir.Value]:
         builder = self.builder
-        before = builder.block
-        head, body, after = (
-            self.function.append_basic_block(name) for name in ("head", "body", "after")
-        )
-        builder.branch(head)
-        builder.position_at_end(head)
-        carried = [builder.phi(value.type) for value in start]
-        for phi, value in zip(carried, start):
-            phi.add_incoming(value, before)
-        k, a_offset, *sums = carried
-        builder.cbranch(builder.icmp_signed("<", k, end), body, after)
-        builder.position_at_end(body)
+        parts = list(sums)
         width = self.vectors * self.vector.lanes
         panel_row = builder.gep(self.panel, [builder.mul(k, INT(width))])
         for step in range(steps):
             chain = step % self.chains
             part = slice(chain * self.sums, (chain + 1) * self.sums)
             address = builder.gep(panel_row, [INT(step * width)])
-            sums[part] = self._step(a_offset, address, sums[part])
+            parts[part] = self._step(a_offset, address, parts[part])
             a_offset = builder.add(a_offset, self.a_step)
-        for phi, value in zip(carried, [builder.add(k, INT(steps)), a_offset, *sums]):
-            phi.add_incoming(value, builder.block)
-        builder.branch(head)
-        builder.position_at_end(after)
-        return carried
+        return [a_offset, *parts]
 
     def _step(self, a_offset: ir.Value, panel: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
         """One k: hold the shorter side of the tile in registers, stream the longer one.

@@ -1,0 +1,182 @@
+"""Dot products on registers: a small matrix product that reads both matrices as they lie in memory.
+
+C (rows, columns)  =  A (rows, K) @ B (columns, K)^T
+
+The vectors run along K. Nothing is packed, so that a matrix used a few times only is read and not
+copied: with H = 1024 and batch 1, packing the weights takes as long as five time steps.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from fastrnn.simd import cpu
+from fastrnn.simd.memory import load_some, pointer
+from fastrnn.simd.tile import MicroKernel
+from fastrnn.simd.vector import INT, Vector, llvm_intrinsic
+
+#: Tallest tile, in rows, and the columns of the wide ones.
+ROWS_MAX = 4
+COLUMNS = cpu.ACCUMULATORS // ROWS_MAX
+#: Columns for one row.
+COLUMNS_OF_ONE = 8
+CHAINS_MAX = 8
+
+
+def columns_for(rows: int) -> int:
+    """Columns of the widest tile of so many rows."""
+    return COLUMNS_OF_ONE if rows == 1 else COLUMNS
+
+
+def shapes() -> list[tuple[int, int]]:
+    """Every (rows, columns) for which a tile is compiled."""
+    return [(r, c) for r in range(1, ROWS_MAX + 1) for c in (1, columns_for(r))]
+
+
+class _Dots(MicroKernel):
+    """The function of one shape."""
+
+    def __init__(self, module: ir.Module, vector: Vector, rows: int, columns: int) -> None:
+        self.vector, self.rows, self.columns = vector, rows, columns
+        self.sums = rows * columns
+        self.chains = 1
+        while self.chains < CHAINS_MAX and 2 * self.chains * self.sums <= cpu.ACCUMULATORS:
+            self.chains *= 2
+        element = vector.llvm().element.as_pointer()
+        super().__init__(
+            module,
+            f"fastrnn.dots.{vector.dtype}.{rows}x{columns}",
+            [element, INT, element, INT, element, INT, INT],
+        )
+        c, ldc, a, lda, b, ldb, self.k = self.function.args
+        builder, lanes = self.builder, vector.lanes
+        self.a = [builder.gep(a, [builder.mul(lda, INT(r))]) for r in range(rows)]
+        self.b = [builder.gep(b, [builder.mul(ldb, INT(c))]) for c in range(columns)]
+        zero = ir.Constant(vector.llvm(), [0.0] * lanes)
+        carried: list[ir.Value] = [INT(0), *[zero] * (self.sums * self.chains)]
+        for chains in (self.chains, 1):
+            step = lanes * chains
+            end = builder.and_(self.k, INT(-step))
+            carried = self.loop(carried, end, step, functools.partial(self._turn, chains, True))
+        # What is left is less than a vector.
+        carried = self.loop(carried, self.k, lanes, functools.partial(self._turn, 1, False))
+        for r in range(rows):
+            for column in range(columns):
+                sums = carried[1 + r * columns + column :: self.sums]
+                address = builder.gep(c, [builder.add(builder.mul(ldc, INT(r)), INT(column))])
+                builder.store(self._total(sums), address)
+        builder.ret_void()
+
+    def _turn(self, chains: int, whole: bool, k: ir.Value, *sums: ir.Value) -> list[ir.Value]:
+        builder, lanes = self.builder, self.vector.lanes
+        count = INT(lanes) if whole else builder.sub(self.k, k)
+        parts = list(sums)
+        for chain in range(chains):
+            at = builder.add(k, INT(chain * lanes))
+            held = [self._load(a, at, count) for a in self.a]
+            for column, b in enumerate(self.b):
+                streamed = self._load(b, at, count)
+                for r, row in enumerate(held):
+                    i = chain * self.sums + r * self.columns + column
+                    parts[i] = llvm_intrinsic(builder, "fma", [row, streamed, parts[i]])
+        return parts
+
+    def _load(self, row: ir.Value, at: ir.Value, count: ir.Value) -> ir.Value:
+        return load_some(self.builder, self.vector, self.builder.gep(row, [at]), count)
+
+    def _total(self, sums: list[ir.Value]) -> ir.Value:
+        builder, kind = self.builder, self.vector.llvm()
+        while len(sums) > 1:
+            half = len(sums) // 2
+            sums = [builder.fadd(x, y) for x, y in zip(sums[:half], sums[half:])]
+        name = f"llvm.vector.reduce.fadd.v{kind.count}f{self.vector.dtype.bitwidth}"
+        signature = ir.FunctionType(kind.element, [kind.element, kind])
+        reduce = cgutils.get_or_insert_function(builder.module, signature, name)
+        return builder.call(reduce, [kind.element(-0.0), sums[0]], fastmath=("reassoc",))
+
+
+@intrinsic
+def dots_family(
+    typing_context: Any,
+    c: Any,
+    c_stride: Any,
+    a: Any,
+    a_stride: Any,
+    b: Any,
+    b_stride: Any,
+    k: Any,
+    rows: Any,
+    columns: Any,
+) -> Any:
+    """All shapes of one precision, on pointers; see `dots`."""
+    size = types.intp
+    vector = Vector(c.dtype)
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        shape = builder.add(builder.mul(args[7], INT(COLUMNS_OF_ONE + 1)), args[8])
+        done = builder.append_basic_block("dots.done")
+        switch = builder.switch(shape, done)
+        for r, columns in shapes():
+            case = builder.append_basic_block(f"dots.{r}x{columns}")
+            switch.add_case(INT(r * (COLUMNS_OF_ONE + 1) + columns), case)
+            builder.position_at_end(case)
+            builder.call(_Dots(builder.module, vector, r, columns).function, args[:7])
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(c, size, a, size, b, size, size, size, size), generate
+
+
+def run_dots(c, c_stride, a, a_stride, b, b_stride, k, rows, columns):
+    """`dots_family` as a C function, whose address the kernels get."""
+    dots_family(c, c_stride, a, a_stride, b, b_stride, k, rows, columns)
+
+
+def run_dots_signature(dtype: Any) -> Any:
+    """Numba's signature of `run_dots`."""
+    number = types.CPointer(dtype)
+    size = types.intp
+    return types.void(number, size, number, size, number, size, size, size, size)
+
+
+@intrinsic
+def dots(
+    typing_context: Any,
+    address: Any,
+    c: Any,
+    c_offset: Any,
+    c_stride: Any,
+    a: Any,
+    a_offset: Any,
+    a_stride: Any,
+    b: Any,
+    b_offset: Any,
+    b_stride: Any,
+    k: Any,
+    rows: Any,
+    columns: Any,
+) -> Any:
+    """C = A @ B^T; see the module's text.
+
+    `address` is that of `run_dots`. Offsets and strides count elements; `rows` and `columns` must
+    be one of `shapes`.
+    """
+    size = types.intp
+    arguments = (size, c, size, size, a, size, size, b, size, size, size, size, size)
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        c_at, a_at, b_at = (
+            pointer(context, builder, args[i], sig.args[i], args[i + 1]) for i in (1, 4, 7)
+        )
+        operands = [c_at, args[3], a_at, args[6], b_at, *args[9:]]
+        kind = ir.FunctionType(ir.VoidType(), [x.type for x in operands])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), operands)
+        return context.get_dummy_value()
+
+    return types.void(*arguments), generate
