@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 #: second-level cache, and the weight gradients are read and written once in so many rows.
 BLOCK_ROWS = 256
 
-#: Weights that at most so many rows are multiplied by are not worth packing: small ones, which
-#: dot products read more slowly from a near cache, and those of `LARGE_BYTES`. At T = 10, batch 1,
-#: a layer takes 0.6 to 0.95 of the time (Zen 4); at T = 50 it would take 0.95 to 1.3.
+#: Weights that at most so many rows are multiplied by are not worth packing; those of `LARGE_BYTES`
+#: leave the near caches, where dot products are slower. Batch 1, H = 512: 0.65 of the time at T = 5,
+#: 0.95 at T = 50; H = 1024: 0.4 to 0.75 (Zen 4).
 UNPACKED_ROWS = 10
-UNPACKED_ROWS_OF_LARGE = 32
+UNPACKED_ROWS_OF_LARGE = 50
 LARGE_BYTES = 1 << 18
 
 #: Weights of one row that take more are read row by row, not 8 rows at a time: 95, not 85 GB/s from

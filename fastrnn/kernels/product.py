@@ -104,14 +104,16 @@ def product_unpacked(c, c_offset, c_stride, a, a_offset, a_stride, b, b_offset,
     column = 0
     while column < columns:
         wide = tile_columns if columns - column >= tile_columns else 1
+        # One row takes all columns in one call, several rows a stretch of B that stays in a cache.
+        tiles = (columns - column) // wide if rows == 1 else 1
         row = 0
         for i in range(count):
             high = base + (i < extra)
             dots(address, c, c_offset + row * c_stride + column, c_stride,
                  a, a_offset + row * a_stride, a_stride,
-                 b, b_offset + column * k, k, k, high, wide)  # fmt: skip
+                 b, b_offset + column * k, k, k, high, wide, tiles)  # fmt: skip
             row += high
-        column += wide
+        column += wide * tiles
 
 
 @kernel

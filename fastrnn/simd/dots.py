@@ -51,13 +51,23 @@ class _Dots(MicroKernel):
         super().__init__(
             module,
             f"fastrnn.dots.{vector.dtype}.{rows}x{columns}",
-            [element, INT, element, INT, element, INT, INT],
+            [element, INT, element, INT, element, INT, INT, INT],
         )
-        c, ldc, a, lda, b, ldb, self.k = self.function.args
-        builder, lanes = self.builder, vector.lanes
-        self.a = [builder.gep(a, [builder.mul(lda, INT(r))]) for r in range(rows)]
-        self.b = [builder.gep(b, [builder.mul(ldb, INT(c))]) for c in range(columns)]
-        zero = ir.Constant(vector.llvm(), [0.0] * lanes)
+        self.c, self.ldc, a, lda, self.b, self.ldb, self.k, count = self.function.args
+        builder = self.builder
+        self.row = [builder.gep(a, [builder.mul(lda, INT(r))]) for r in range(rows)]
+        self.loop([INT(0)], count, 1, self._tile)
+        builder.ret_void()
+
+    def _tile(self, i: ir.Value) -> list[ir.Value]:
+        """Tile i of those that lie side by side."""
+        builder, lanes = self.builder, self.vector.lanes
+        first = builder.mul(i, INT(self.columns))
+        self.column = [
+            builder.gep(self.b, [builder.mul(self.ldb, builder.add(first, INT(column)))])
+            for column in range(self.columns)
+        ]
+        zero = ir.Constant(self.vector.llvm(), [0.0] * lanes)
         carried: list[ir.Value] = [INT(0), *[zero] * (self.sums * self.chains)]
         for chains in (self.chains, 1):
             step = lanes * chains
@@ -65,12 +75,12 @@ class _Dots(MicroKernel):
             carried = self.loop(carried, end, step, functools.partial(self._turn, chains, True))
         # What is left is less than a vector.
         carried = self.loop(carried, self.k, lanes, functools.partial(self._turn, 1, False))
-        for r in range(rows):
-            for column in range(columns):
-                sums = carried[1 + r * columns + column :: self.sums]
-                address = builder.gep(c, [builder.add(builder.mul(ldc, INT(r)), INT(column))])
-                builder.store(self._total(sums), address)
-        builder.ret_void()
+        for r in range(self.rows):
+            c_row = builder.gep(self.c, [builder.add(builder.mul(self.ldc, INT(r)), first)])
+            for column in range(self.columns):
+                sums = carried[1 + r * self.columns + column :: self.sums]
+                builder.store(self._total(sums), builder.gep(c_row, [INT(column)]))
+        return []
 
     def _turn(self, chains: int, whole: bool, k: ir.Value, *sums: ir.Value) -> list[ir.Value]:
         builder, lanes = self.builder, self.vector.lanes
@@ -78,8 +88,8 @@ class _Dots(MicroKernel):
         parts = list(sums)
         for chain in range(chains):
             at = builder.add(k, INT(chain * lanes))
-            held = [self._load(a, at, count) for a in self.a]
-            for column, b in enumerate(self.b):
+            held = [self._load(a, at, count) for a in self.row]
+            for column, b in enumerate(self.column):
                 streamed = self._load(b, at, count)
                 for r, row in enumerate(held):
                     i = chain * self.sums + r * self.columns + column
@@ -112,6 +122,7 @@ def dots_family(
     k: Any,
     rows: Any,
     columns: Any,
+    count: Any,
 ) -> Any:
     """All shapes of one precision, on pointers; see `dots`."""
     size = types.intp
@@ -125,24 +136,24 @@ def dots_family(
             case = builder.append_basic_block(f"dots.{r}x{columns}")
             switch.add_case(INT(r * (COLUMNS_OF_ONE + 1) + columns), case)
             builder.position_at_end(case)
-            builder.call(_Dots(builder.module, vector, r, columns).function, args[:7])
+            builder.call(_Dots(builder.module, vector, r, columns).function, [*args[:7], args[9]])
             builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return types.void(c, size, a, size, b, size, size, size, size), generate
+    return types.void(c, size, a, size, b, size, size, size, size, size), generate
 
 
-def run_dots(c, c_stride, a, a_stride, b, b_stride, k, rows, columns):
+def run_dots(c, c_stride, a, a_stride, b, b_stride, k, rows, columns, count):
     """`dots_family` as a C function, whose address the kernels get."""
-    dots_family(c, c_stride, a, a_stride, b, b_stride, k, rows, columns)
+    dots_family(c, c_stride, a, a_stride, b, b_stride, k, rows, columns, count)
 
 
 def run_dots_signature(dtype: Any) -> Any:
     """Numba's signature of `run_dots`."""
     number = types.CPointer(dtype)
     size = types.intp
-    return types.void(number, size, number, size, number, size, size, size, size)
+    return types.void(number, size, number, size, number, size, size, size, size, size)
 
 
 @intrinsic
@@ -161,14 +172,15 @@ def dots(
     k: Any,
     rows: Any,
     columns: Any,
+    count: Any,
 ) -> Any:
-    """C = A @ B^T; see the module's text.
+    """C = A @ B^T for `count` tiles side by side; see the module's text.
 
     `address` is that of `run_dots`. Offsets and strides count elements; `rows` and `columns` must
     be one of `shapes`.
     """
     size = types.intp
-    arguments = (size, c, size, size, a, size, size, b, size, size, size, size, size)
+    arguments = (size, c, size, size, a, size, size, b, size, size, size, size, size, size)
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         c_at, a_at, b_at = (
