@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 256
 
 #: Weights that at most so many rows are multiplied by are not worth packing; those of `LARGE_BYTES`
-#: leave the near caches, where dot products are slower. Batch 1, H = 512: 0.65 of the time at T = 5,
-#: 0.95 at T = 50; H = 1024: 0.4 to 0.75 (Zen 4).
+#: leave the near caches, where dot products are slower. Batch 1, H = 512: 0.65 of the time at T = 5
+#: and 0.95 at T = 50; H = 1024: 0.4 to 0.75 (Zen 4).
 UNPACKED_ROWS = 10
 UNPACKED_ROWS_OF_LARGE = 50
 LARGE_BYTES = 1 << 18
