@@ -10,13 +10,15 @@ Importing the package does not import numba; the first call of a layer does.
 from fastrnn import functional
 from fastrnn.data import Vocabulary
 from fastrnn.files import ModelFileError
-from fastrnn.layers import RNN, Grads, OneHot, Tape
+from fastrnn.layers import GRU, LSTM, RNN, Grads, OneHot, Tape
 from fastrnn.models import LanguageModel
 from fastrnn.training import NonFiniteGradientError
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "RNN",
     "Grads",
     "LanguageModel",

@@ -1,4 +1,4 @@
-"""An LSTM and a GRU that the package does not know, through its drivers, against PyTorch."""
+"""LSTM and GRU against PyTorch, and the equations of every cell against their derivatives."""
 
 from __future__ import annotations
 
@@ -8,56 +8,15 @@ import numpy as np
 import pytest
 from conftest import DTYPES, assert_close, eps, normal
 
-from fastrnn.cells import CELLS, Cell
+from fastrnn.cells import CELLS, GRU, LSTM, Cell
 from fastrnn.layers import Recurrent
 from fastrnn.plan import BLOCK_ROWS
-from fastrnn.simd.functions import sigmoid, tanh
 
 K_TORCH = 64  # k of k*eps: the same sums in another order, both sides rounding
 K_EQUATIONS = 64  # k of k*FD_STEP^2
 FD_STEP = eps(np.float64) ** (1 / 3)
 
 
-def lstm_forward(i: Any, f: Any, g: Any, o: Any, h: Any, c: Any) -> Any:
-    i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
-    c_new = f * c + i * g
-    return (o * tanh(c_new), c_new), (i, f, g, o)
-
-
-def lstm_backward(
-    i: Any, f: Any, g: Any, o: Any, h: Any, c: Any, h_new: Any, c_new: Any, dh: Any, dc: Any
-) -> Any:
-    bent = tanh(c_new)
-    dc = dc + dh * o * (1 - bent * bent)
-    d_gates = (
-        dc * g * i * (1 - i),
-        dc * c * f * (1 - f),
-        dc * i * (1 - g * g),
-        dh * bent * o * (1 - o),
-    )
-    return d_gates, (dc * f,)
-
-
-def gru_forward(r: Any, z: Any, n_x: Any, n_h: Any, h: Any) -> Any:
-    r, z = sigmoid(r), sigmoid(z)
-    n = tanh(n_x + r * n_h)
-    return (n + z * (h - n),), (r, z, n, n_h)
-
-
-def gru_backward(r: Any, z: Any, n: Any, n_h: Any, h: Any, h_new: Any, dh: Any) -> Any:
-    dn = dh * (1 - z) * (1 - n * n)
-    dz = dh * (h - n) * z * (1 - z)
-    return (dn * n_h * r * (1 - r), dz, dn, dn * r), (dh * z,)
-
-
-LSTM = Cell(
-    "test_lstm", ("i", "f", "g", "o"), ("h", "c"), lstm_forward, lstm_backward,
-    saved=("i", "f", "g", "o"),
-)  # fmt: skip
-GRU = Cell(
-    "test_gru", ("r", "z", "n"), ("h",), gru_forward, gru_backward,
-    saved=("r", "z", "n", "n_h"), apart=("n",), h_carried=True,
-)  # fmt: skip
 TORCH_NAMES = {LSTM: "LSTM", GRU: "GRU"}
 BOTH = pytest.mark.parametrize("cell", TORCH_NAMES, ids=TORCH_NAMES.get)
 CASES = [  # T, N, I, H, L, bidirectional, bias
@@ -76,7 +35,7 @@ def as_tuple(value: Any) -> tuple[Any, ...]:
 @BOTH
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("given", ["all", "no state", "no d_output", "no d_state"])
-def test_a_cell_of_the_user_is_that_of_torch(given: str, case: Any, cell: Any, dtype: Any) -> None:
+def test_lstm_and_gru_are_those_of_torch(given: str, case: Any, cell: Any, dtype: Any) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is the judge here")
     time, batch, inputs, hidden, layers, bidirectional, bias = case
     layer: Any = Recurrent(
@@ -133,7 +92,7 @@ def test_a_cell_of_the_user_is_that_of_torch(given: str, case: Any, cell: Any, d
         assert_close(ours, theirs.detach(), K_TORCH * eps(dtype), name)
 
 
-@pytest.mark.parametrize("cell", [*CELLS, LSTM, GRU], ids=lambda c: c.name)
+@pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.name)
 def test_backward_equations_are_the_derivatives_of_the_forward_ones(cell: Any) -> None:
     count = len(cell.gates) + len(cell.apart)
     arguments = [normal((50,), np.float64, seed) for seed in range(count + len(cell.states))]
@@ -184,4 +143,4 @@ def test_a_cell_that_contradicts_itself_is_refused(
     gates: Any, states: Any, apart: Any, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        Cell("odd", gates, states, lstm_forward, lstm_backward, apart=apart)
+        Cell("odd", gates, states, LSTM.forward, LSTM.backward, apart=apart)

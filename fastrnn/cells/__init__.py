@@ -1,8 +1,10 @@
 """The cells, one file of equations each. Tests and benchmarks iterate over `CELLS`."""
 
 from fastrnn.cells.base import Cell
+from fastrnn.cells.gru import GRU
+from fastrnn.cells.lstm import LSTM
 from fastrnn.cells.rnn import RNN_RELU, RNN_TANH
 
-CELLS: tuple[Cell, ...] = (RNN_TANH, RNN_RELU)
+CELLS: tuple[Cell, ...] = (RNN_TANH, RNN_RELU, LSTM, GRU)
 
-__all__ = ["CELLS", "RNN_RELU", "RNN_TANH", "Cell"]
+__all__ = ["CELLS", "GRU", "LSTM", "RNN_RELU", "RNN_TANH", "Cell"]

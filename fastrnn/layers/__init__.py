@@ -1,7 +1,9 @@
 """Recurrent layers with the names, shapes and meaning of ``torch.nn``'s."""
 
 from fastrnn.layers.base import Recurrent
+from fastrnn.layers.gru import GRU
+from fastrnn.layers.lstm import LSTM
 from fastrnn.layers.rnn import RNN
 from fastrnn.layers.values import Grads, OneHot, Tape
 
-__all__ = ["RNN", "Grads", "OneHot", "Recurrent", "Tape"]
+__all__ = ["GRU", "LSTM", "RNN", "Grads", "OneHot", "Recurrent", "Tape"]
