@@ -75,13 +75,14 @@ class Inference(NamedTuple):
         plan = self._plan(1)
         h, memory = plan.states(flat.dtype)
         work = aligned_empty((self.layers + 1) * plan.work, flat.dtype)
+        token = np.empty(1, np.int64)
         generate, fresh = self._drivers().generate, True
 
         def run(tokens: Tokens, drawn: slice) -> None:
             nonlocal fresh
             generate(
-                out[drawn], flat, h, memory, work, plan.work, tokens, uniforms[drawn], offsets,
-                temperature, fresh, plan.model,
+                out[drawn], flat, h, memory, work, plan.work, token, tokens, uniforms[drawn],
+                offsets, temperature, fresh, plan.model,
             )  # fmt: skip
             fresh = False
 

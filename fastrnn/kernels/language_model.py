@@ -251,11 +251,12 @@ def evaluate(params, h, memory, work, tokens, targets, offsets, data, length, po
 
 
 def generate(
-    out, params, h, memory, work, work_size, given, uniforms, offsets, temperature, fresh, m
+    out, params, h, memory, work, work_size, token, given, uniforms, offsets, temperature, fresh, m
 ):
     """Read the tokens `given`, then draw ``out.size`` tokens, each read in its turn.
 
     ``work`` (L + 1, work_size) keeps every layer's packed weights; they are packed where `fresh`.
+    ``token`` (1,) is for the one that is being read.
     The last token of `given` is the first that is predicted from. A temperature of 0 takes the
     likeliest token.
     """
@@ -265,7 +266,6 @@ def generate(
     head = work[m.layers * work_size :]
     if fresh:
         pack(head, m.forward_panels, params, o, 1, hidden, hidden, vocabulary, m.first.width)
-    token = np.empty(1, np.int64)
     for step in range(given.size + out.size - 1):
         token[0] = given[step] if step < given.size else out[step - given.size]
         for layer in range(m.layers):
