@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from fastrnn.checks import check_tokens
 
 Tokens = NDArray[np.int64]
 
@@ -60,9 +61,12 @@ class Vocabulary:
             )
         return self._order[places].astype(np.int64)
 
-    def decode(self, tokens: Any) -> str:
-        """The text of `tokens`."""
-        return "".join(self.characters[int(t)] for t in np.asarray(tokens))
+    def decode(self, tokens: ArrayLike) -> str:
+        """The text of `tokens`; TypeError or ValueError unless all are in the vocabulary."""
+        found = check_tokens("tokens", tokens, len(self), "vocabulary size")
+        if found.ndim != 1:
+            raise ValueError(f"tokens must have one dimension, got shape {found.shape}")
+        return "".join(self.characters[token] for token in found.tolist())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.characters == other.characters

@@ -74,6 +74,18 @@ def test_vocabularies_are_equal_by_their_characters() -> None:
             ValueError,
             "text has '\U0001f600' at index 2, which is not among the 2 characters",
         ),
+        (
+            lambda: fastrnn.Vocabulary("ab").decode([0, -1]),
+            ValueError,
+            "tokens must be in [0, vocabulary size) = [0, 2), got -1 at index 1",
+        ),
+        (lambda: fastrnn.Vocabulary("ab").decode([2]), ValueError, "got 2 at index 0"),
+        (
+            lambda: fastrnn.Vocabulary("ab").decode([0.5]),
+            TypeError,
+            "must be integers, got float64",
+        ),
+        (lambda: fastrnn.Vocabulary("ab").decode([[0]]), ValueError, "got shape (1, 1)"),
     ],
 )
 def test_what_is_no_text_is_refused(call: Any, error: type[Exception], message: str) -> None:

@@ -366,6 +366,8 @@ BAD_FITS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"patience": 2}, ValueError, "patience must come with validation, got validation=None"),
     ({"patience": 0, "validation": 0.5}, ValueError, "patience must be at least 1, got 0"),
     ({"validate_every": 0}, ValueError, "validate_every must be at least 1, got 0"),
+    ({"validate_every": 2}, ValueError, "validate_every must come with validation, got"),
+    ({"progress": 5}, TypeError, "progress must be callable, got 5"),
     ({"validation": 0.0}, ValueError, "validation must be above 0 and below 1, got 0"),
     ({"validation": 1}, ValueError, "validation must be above 0 and below 1, got 1"),
     ({"validation": True}, TypeError, "validation must be a number, got True"),

@@ -248,9 +248,11 @@ class LanguageModel(FixedSizes):
         for name, value in (("validate_every", validate_every), ("patience", patience)):
             if value is not None:
                 check_integer(name, value, least=1)
-        if patience is not None and validation is None:
-            raise ValueError("patience must come with validation, got validation=None")
+                if validation is None:
+                    raise ValueError(f"{name} must come with validation, got validation=None")
         check_bool("resume", resume)
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress must be callable, got {progress!r}")
         fresh = self._parameters is None
         try:
             text, held_out = self._split(data, validation)
