@@ -8,9 +8,10 @@ Importing the package does not import numba; the first call of a layer does.
 """
 
 from fastrnn import functional
+from fastrnn.cells import Cell
 from fastrnn.data import Vocabulary
 from fastrnn.files import ModelFileError
-from fastrnn.layers import GRU, LSTM, RNN, Grads, OneHot, Tape
+from fastrnn.layers import GRU, LSTM, RNN, Grads, OneHot, Recurrent, Tape
 from fastrnn.models import LanguageModel
 from fastrnn.training import NonFiniteGradientError
 
@@ -20,11 +21,13 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Cell",
     "Grads",
     "LanguageModel",
     "ModelFileError",
     "NonFiniteGradientError",
     "OneHot",
+    "Recurrent",
     "Tape",
     "Vocabulary",
     "__version__",

@@ -206,6 +206,7 @@ def _run(
         array = check_floats(name, value, dtype)
         check_shape(name, array, shape, meaning)
         parts.append(readable(array).reshape(-1))
+    parts.append(recurrence.empty(dtype))
     weights = Weights(*parts)
     floats = readable(inputs).reshape(-1)
     read = Input(time, batch, size, False, floats, recurrence.empty(np.int64))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -96,6 +96,13 @@ class Parameters:
     def parts_of(self, flat: Array) -> list[Array]:
         """The parameters in a buffer that is laid out like `flat`, each as one dimension."""
         return [flat[start:end] for start, end in pairwise(self.offsets)]
+
+    def span(self, names: Sequence[str]) -> slice:
+        """Where these neighbours, of which some may be absent, lie in the buffer."""
+        places = [i for i, s in enumerate(self.specs) if s.name in names]
+        if not places:
+            return slice(0, 0)
+        return slice(self.offsets[places[0]], self.offsets[places[-1] + 1])
 
     def views_of(self, parts: list[Array]) -> dict[str, Array]:
         """The parameters by name and with their shapes, from their `parts`."""

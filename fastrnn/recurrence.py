@@ -14,12 +14,14 @@ from fastrnn.plan import WorkspacePool, plan_layer
 
 
 class Weights(NamedTuple):
-    """Parameters of one direction, each as one dimension; absent biases are empty."""
+    """Parameters of one direction, each as one dimension; those that are absent are empty."""
 
     weight_ih: Array
     weight_hh: Array
     bias_ih: Array
     bias_hh: Array
+    #: The cell's weights of one number for each unit, one behind the other.
+    units: Array
 
 
 class Input(NamedTuple):
@@ -83,7 +85,7 @@ def forward(
 ) -> Kept:
     """Run one layer from the states `initial`, each (D, N, H), or from zeros."""
     directions = len(weights)
-    dtype = weights[0].weight_hh.dtype
+    dtype = weights[0].weight_ih.dtype
     others, nothing = len(cell.states) - 1, empty(dtype)
     kept = Kept(np.empty((x.time + directions, x.batch, directions, hidden), dtype), [], [])
     for direction, w in enumerate(weights):
@@ -143,7 +145,7 @@ def backward(
                 *g, d_x, direction > 0, carry[direction].reshape(-1), work, d_output,
                 kept.h.reshape(-1), kept.memory[direction].reshape(-1),
                 kept.saved[direction].reshape(-1), x.floats, x.tokens,
-                w.weight_ih, w.weight_hh, plan.layer,
+                w.weight_ih, w.weight_hh, w.units, plan.layer,
             )  # fmt: skip
         finally:
             pool.give(work)

@@ -24,12 +24,12 @@ class Cell:
     states : tuple of str
         States; the first is `h`, the one that the recurrent weights multiply.
     forward : callable
-        ``forward(*preactivations, *states) -> (states, saved)``, both results tuples. A gate's
+        ``forward(*preactivations, *states, *weights) -> (states, saved)``, both tuples. A gate's
         pre-activation is ``W_ih x + b_ih + W_hh h + b_hh``; a gate named in `apart` gives two
         arguments instead, ``W_ih x + b_ih`` and ``W_hh h + b_hh``, the latter ones after all
         the others.
     backward : callable
-        ``backward(*saved, *previous_states, *states, *d_states) -> (d_preactivations,
+        ``backward(*saved, *previous_states, *states, *d_states, *weights) -> (d_preactivations,
         d_previous_states)``. The second result holds what reaches the previous states other than
         through the recurrent weights: for `h` only where `h_carried`, then for every other state.
     saved : tuple of str
@@ -40,6 +40,12 @@ class Cell:
     h_carried : bool
         Whether a gradient passes from `h` to the previous `h` other than through the recurrent
         weights, as it does in a GRU.
+    weights : tuple of str
+        Parameters of one number for each hidden unit, such as peepholes. They are the last
+        arguments of `forward` and of `backward`, and their gradients are a third result of the
+        latter.
+    recurrent : bool
+        Whether there are recurrent weights; without them a pre-activation is ``W_ih x + b_ih``.
     """
 
     name: str
@@ -50,6 +56,8 @@ class Cell:
     saved: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()
     h_carried: bool = False
+    weights: tuple[str, ...] = ()
+    recurrent: bool = True
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -60,3 +68,5 @@ class Cell:
         split = len(self.gates) - len(self.apart)
         if self.gates[split:] != self.apart:
             raise ValueError(f"apart must be the last of the gates {self.gates}, got {self.apart}")
+        if self.apart and not self.recurrent:
+            raise ValueError(f"apart must be empty without recurrent weights, got {self.apart}")

@@ -30,7 +30,9 @@ def cell_names(cell: Cell) -> dict[str, Any]:
         "OTHERS": len(cell.states) - 1,
         "SAVED": len(cell.saved),
         "APART": len(cell.apart),
+        "UNITS": len(cell.weights),
         "H_CARRIED": cell.h_carried,
+        "RECURRENT": cell.recurrent,
     }
 
 

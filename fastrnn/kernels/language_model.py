@@ -88,7 +88,8 @@ def forward_layer(layer, params, offsets, h, memory, saved, work, tokens, p, pac
     saved_size = p.time * SAVED * step * scan.keep
     run_forward(
         of_layer, memory[layer * memory_size : (layer + 1) * memory_size],
-        saved[layer * saved_size : (layer + 1) * saved_size], work, below, tokens, w_ih, w_hh, p,
+        saved[layer * saved_size : (layer + 1) * saved_size], work, below, tokens, w_ih, w_hh,
+        params[:0], p,
     )  # fmt: skip
 
 
@@ -149,10 +150,10 @@ def backward_layer(layer, params, grads, offsets, d_h, carry, work, h, memory, s
     saved_size = p.time * SAVED * step
     run_backward(
         grads[ih:ih_end], grads[hh:hh_end], grads[b_ih : b_ih + rows], grads[b_hh : b_hh + rows],
-        d_x, False, carry, work, d_h[mine : mine + half], of_layer,
+        grads[:0], d_x, False, carry, work, d_h[mine : mine + half], of_layer,
         memory[layer * memory_size : (layer + 1) * memory_size],
         saved[layer * saved_size : (layer + 1) * saved_size], below, tokens,
-        params[ih:ih_end], params[hh:hh_end], p,
+        params[ih:ih_end], params[hh:hh_end], params[:0], p,
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from fastrnn.kernels.scan import Scan
 GATES = 1
 APART = 0
 H_CARRIED = False
+RECURRENT = True
 scan_forward: Any = None
 scan_backward: Any = None
 
@@ -66,7 +67,7 @@ class Layer(NamedTuple):
 def pack_forward(work, w_ih, w_hh, b_ih, b_hh, p):
     """Bring the weights into the order of the forward scan."""
     hidden = p.scan.hidden
-    for gate in range(0 if p.scan.unpacked else GATES):
+    for gate in range(GATES if RECURRENT and not p.scan.unpacked else 0):
         pack(work, p.recurrent_panels + gate * p.gate_panels, w_hh, gate * hidden * hidden,
              1, hidden, hidden, hidden, p.scan.width)  # fmt: skip
     if not (p.tokens or p.unpacked):
@@ -79,7 +80,7 @@ def pack_forward(work, w_ih, w_hh, b_ih, b_hh, p):
         work[p.r_bias + j] = 0 if j < summed else of_r
 
 
-def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, p):
+def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, p):
     """Scan all times from the initial states, the weights having been packed."""
     s = p.scan
     gates_hidden = GATES * s.hidden
@@ -103,11 +104,12 @@ def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, p):
                     work, p.input_panels, rows, p.inputs, gates_hidden, False,
                     work, p.scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         scan_forward(h, memory, saved, work, p.scratch, work, p.x_part,
-                     w_hh, work, p.recurrent_panels, x_bias, r_bias, start, count, s)  # fmt: skip
+                     w_hh, units, work, p.recurrent_panels, x_bias, r_bias,
+                     start, count, s)  # fmt: skip
 
 
-def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_output,
-                 h, memory, saved, x, tokens, w_ih, w_hh, p):  # fmt: skip
+def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
+                 h, memory, saved, x, tokens, w_ih, w_hh, units, p):  # fmt: skip
     """BPTT: set the gradients of the parameters and that of the input, or add to the latter.
 
     `carry` (S, N, H) holds the gradients of the last states, and those of the initial states on
@@ -118,7 +120,9 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_outp
     gates_hidden = GATES * hidden
     step = batch * gates_hidden
     x_delta, r_delta = p.x_part, p.r_delta
-    pack(work, p.recurrent_panels, w_hh, 0, hidden, 1, gates_hidden, hidden, s.width)
+    fill_rows(d_units, 0, d_units.size, d_units[:0], 1, d_units.size)
+    if RECURRENT:
+        pack(work, p.recurrent_panels, w_hh, 0, hidden, 1, gates_hidden, hidden, s.width)
     if d_x.size:
         pack(work, p.input_panels, w_ih, 0, p.inputs, 1, gates_hidden, p.inputs, p.width)
     reverse = s.direction < 0
@@ -139,13 +143,15 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_outp
             last = p.block * step if reverse else 0
             copy(work, r_delta + after, work, r_delta + last, step)
         scan_backward(work, work, x_delta, r_delta, carry, work, p.scratch, d_output, h, memory,
-                      saved, work, p.recurrent_panels, start, count, i == 0, s)  # fmt: skip
+                      saved, d_units, units, work, p.recurrent_panels,
+                      start, count, i == 0, s)  # fmt: skip
         skipped = step if reverse else 0
-        before = (start + (2 if reverse else 0)) * batch * s.stride + s.column
-        pack(work, p.row_panels, h, before, s.stride, 1, rows, hidden, p.width)
-        product(d_w_hh, 0, hidden, work, r_delta + skipped, 1, gates_hidden,
-                work, p.row_panels, gates_hidden, rows, hidden, i > 0,
-                work, p.scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
+        if RECURRENT:
+            before = (start + (2 if reverse else 0)) * batch * s.stride + s.column
+            pack(work, p.row_panels, h, before, s.stride, 1, rows, hidden, p.width)
+            product(d_w_hh, 0, hidden, work, r_delta + skipped, 1, gates_hidden,
+                    work, p.row_panels, gates_hidden, rows, hidden, i > 0,
+                    work, p.scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         if p.tokens:
             scatter_add(d_w_ih, p.gate_stride, p.token_stride, work, x_delta + skipped,
                         tokens, start * batch, rows, gates_hidden)  # fmt: skip
@@ -161,24 +167,25 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_outp
                         work, p.scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         if d_b_ih.size:
             column_sums(d_b_ih, work, x_delta + skipped, gates_hidden, rows, gates_hidden, i > 0)
+        if d_b_hh.size:
             column_sums(d_b_hh, work, r_delta + skipped, gates_hidden, rows, gates_hidden, i > 0)
         first_step = r_delta + (count * step if reverse else 0)
-    if blocks:
+    if RECURRENT and blocks:
         product(carry, 0, hidden, work, first_step, gates_hidden, 1,
                 work, p.recurrent_panels, batch, gates_hidden, hidden, H_CARRIED,
                 work, p.scratch, s.rows, s.width, s.tile)  # fmt: skip
 
 
-def forward(h, memory, saved, work, x, tokens, w_ih, w_hh, b_ih, b_hh, p):
+def forward(h, memory, saved, work, x, tokens, w_ih, w_hh, b_ih, b_hh, units, p):
     """The whole layer in one call."""
     pack_forward(work, w_ih, w_hh, b_ih, b_hh, p)
-    run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, p)
+    run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, p)
 
 
-def backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_output,
-             h, memory, saved, x, tokens, w_ih, w_hh, p):  # fmt: skip
+def backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
+             h, memory, saved, x, tokens, w_ih, w_hh, units, p):  # fmt: skip
     """`run_backward` in one call, denormals being taken as zero."""
     before = flush_denormals()
-    run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_x, add_x, carry, work, d_output,
-                 h, memory, saved, x, tokens, w_ih, w_hh, p)  # fmt: skip
+    run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
+                 h, memory, saved, x, tokens, w_ih, w_hh, units, p)  # fmt: skip
     restore_denormals(before)

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 GATES = STATES = 1
-SAVED = APART = OTHERS = SLOTS = 0
+SAVED = APART = OTHERS = UNITS = SLOTS = 0
 H_CARRIED = RESTS_AT_ZERO = False
+RECURRENT = True
 step: Any = None
 rule: Any = None
 
@@ -109,13 +110,15 @@ class _Slots:
 
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
-                 w_hh, panels, panel_offset, x_bias, r_bias, first, count, s):  # fmt: skip
+                 w_hh, units, panels, panel_offset, x_bias, r_bias, first, count, s):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_forward`."""
     if not h.size:
         return
     hidden, summed = s.hidden, GATES - APART
     gate_panels = _panel_stride(hidden, h.itemsize)
-    if s.unpacked:
+    if not RECURRENT:
+        weights = []
+    elif s.unpacked:
         weights = [_matrix(w_hh, g * hidden * hidden, 1, hidden, hidden, hidden)
                    for g in range(GATES)]  # fmt: skip
     else:
@@ -131,8 +134,9 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         r = [old[0] @ w for w in weights]
         if APART:
             r = [part + b for part, b in zip(r, r_bias.reshape(GATES, hidden))]
-        sums = [a + b for a, b in zip(x[:summed], r)]
-        states[now], kept = step(*sums, *x[summed:], *r[summed:], *old)
+        sums = [a + b for a, b in zip(x[:summed], r)] if RECURRENT else x
+        apart = [*x[summed:], *r[summed:]] if RECURRENT else []
+        states[now], kept = step(*sums, *apart, *old, *units.reshape(UNITS, hidden))
         if s.keep and SAVED:
             keep = saved.reshape(-1, s.batch, SAVED, hidden)[now - 1]
             for c, value in enumerate(kept):
@@ -141,13 +145,15 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
 
 def scan_backward(
     x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
-    d_output, h, memory, saved, panels, panel_offset, first, count, begins, s,
+    d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins, s,
 ):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_backward`."""
     if not h.size:
         return
     hidden = s.hidden
-    weights = _matrix(panels, panel_offset, hidden, 1, GATES * hidden, hidden)
+    if RECURRENT:
+        weights = _matrix(panels, panel_offset, hidden, 1, GATES * hidden, hidden)
+    of_units = units.reshape(UNITS, hidden)
     x_slots, r_slots = (
         d[offset : offset + (count + 1) * s.batch * GATES * hidden].reshape(
             count + 1, s.batch, GATES, hidden
@@ -162,7 +168,7 @@ def scan_backward(
         here = turn + (s.direction < 0)
         starts = begins and i == 0
         dh = outputs[now - 1] if d_output.size else np.zeros_like(carries[0])
-        if not starts:
+        if RECURRENT and not starts:
             dh = dh + r_slots[here + s.direction].reshape(s.batch, -1) @ weights
         if starts or H_CARRIED:
             dh = dh + carries[0]
@@ -171,7 +177,11 @@ def scan_backward(
             keep = saved.reshape(-1, s.batch, SAVED, hidden)[now - 1]
             kept = tuple(keep[:, c] for c in range(SAVED))
         d_states = (dh, *carries[1:])
-        deltas, d_old = step(*kept, *states[now - s.direction], *states[now], *d_states)
+        deltas, d_old, *d_weights = step(
+            *kept, *states[now - s.direction], *states[now], *d_states, *of_units
+        )
+        for place, value in zip(d_units.reshape(UNITS, hidden), *d_weights):
+            place += value.sum(axis=0)
         for gate in range(GATES):
             x_slots[here][:, gate] = deltas[gate]
         if APART:

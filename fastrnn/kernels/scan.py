@@ -2,7 +2,8 @@
 
 Each step multiplies some rows of the batch by a panel of the recurrent weights and runs the cell's
 equations on the result while it is in the first-level cache. `step`, `GATES`, `STATES`, `OTHERS`,
-`SAVED`, `APART` and `H_CARRIED` stand for one cell; `fastrnn.kernels.jit.bind` gives their values.
+`SAVED`, `APART`, `UNITS`, `H_CARRIED` and `RECURRENT` stand for one cell;
+`fastrnn.kernels.jit.bind` gives their values.
 
 Layout, with T times, N rows of the batch, H hidden units, G gates and D directions:
 
@@ -13,6 +14,8 @@ Layout, with T times, N rows of the batch, H hidden units, G gates and D directi
     The states other than h, with as many slots as `h`, or R = 2 used in turn if nothing is kept.
 ``saved`` (T, N, number saved, H)
     What the cell keeps for its backward equations, if anything is kept.
+``units``, ``d_units`` (number of them, H)
+    The cell's weights of one number for each unit, and their gradients, which are added to.
 ``x_part`` (count, N, G, H)
     The gates' input parts for the times of this call.
 
@@ -35,8 +38,9 @@ from fastrnn.simd.vector import add_each, input_deltas, preactivations, recurren
 ROWS = 96
 
 GATES = STATES = 1
-SAVED = APART = OTHERS = 0
+SAVED = APART = OTHERS = UNITS = 0
 H_CARRIED = False
+RECURRENT = True
 step: Any = None
 
 
@@ -65,7 +69,7 @@ class Scan(NamedTuple):
 
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
-                 w_hh, panels, panel_offset, x_bias, r_bias, first, count, s):  # fmt: skip
+                 w_hh, units, panels, panel_offset, x_bias, r_bias, first, count, s):  # fmt: skip
     """Steps of the times first .. first + count - 1, in the scan's direction.
 
     `panels` holds `w_hh` transposed, a matrix (H, H) for each gate; where `w_hh` is read unpacked,
@@ -90,7 +94,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             for group in range(group_count):
                 rows = group_base + (group < group_extra)
                 from_row = (before * batch + row) * s.stride + s.column
-                for gate in range(GATES):
+                for gate in range(GATES if RECURRENT else 0):
                     target = scratch_offset + gate * wide
                     if s.unpacked:
                         product_unpacked(
@@ -118,12 +122,15 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                         left = hidden - j
                         x = load_each(x_part, at_x + j, hidden, left, GATES)
                         x = add_each(x, load_each(x_bias, j, hidden, left, GATES))
-                        r = load_each(scratch, at_scratch + j - column, wide, lanes, GATES)
-                        if APART:
-                            r = add_each(r, load_each(r_bias, j, hidden, left, GATES))
+                        if RECURRENT:
+                            r = load_each(scratch, at_scratch + j - column, wide, lanes, GATES)
+                            if APART:
+                                r = add_each(r, load_each(r_bias, j, hidden, left, GATES))
+                            x = preactivations(x, r, APART)
                         states = load_each(h, from_h + j, 0, left, 1)
                         states = states + load_each(memory, from_memory + j, slot, left, OTHERS)
-                        states, kept = step(*(preactivations(x, r, APART) + states))
+                        states = states + load_each(units, j, hidden, left, UNITS)
+                        states, kept = step(*(x + states))
                         store(h, at_h + j, left, states[0])
                         store_each(memory, at_memory + j, slot, left, states[1:])
                         if s.keep:
@@ -133,7 +140,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
 
 def scan_backward(
     x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
-    d_output, h, memory, saved, panels, panel_offset, first, count, begins, s,
+    d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins, s,
 ):  # fmt: skip
     """Gradients of the pre-activations for the times first .. first + count - 1, last step first.
 
@@ -167,7 +174,7 @@ def scan_backward(
             row = 0
             for group in range(group_count):
                 rows = group_base + (group < group_extra)
-                if not starts:
+                if RECURRENT and not starts:
                     after = (here + s.direction) * batch + row
                     multiply_panel(
                         scratch, scratch_offset, wide,
@@ -188,7 +195,7 @@ def scan_backward(
                     for j in range(column, min(column + wide, hidden), lanes):
                         left = hidden - j
                         dh = load(d_output, at_output + j, left if d_output.size else 0)
-                        if not starts:
+                        if RECURRENT and not starts:
                             dh = dh + load(scratch, at_scratch + j - column, lanes)
                         if starts or H_CARRIED:
                             dh = dh + load(carry, at_carry + j, left)
@@ -200,7 +207,12 @@ def scan_backward(
                         old = old + load_each(memory, from_memory + j, slot, left, OTHERS)
                         new = load_each(h, at_h + j, 0, left, 1)
                         new = new + load_each(memory, at_memory + j, slot, left, OTHERS)
-                        deltas, d_old = step(*(kept + old + new + (dh,) + d_others))
+                        weights = load_each(units, j, hidden, left, UNITS)
+                        results = step(*(kept + old + new + (dh,) + d_others + weights))
+                        deltas, d_old = results[0], results[1]
+                        if UNITS:
+                            sums = add_each(load_each(d_units, j, hidden, left, UNITS), results[2])
+                            store_each(d_units, j, hidden, left, sums)
                         store_each(
                             x_delta,
                             x_delta_offset + at_delta + j,

@@ -62,11 +62,21 @@ class Recurrent(FixedSizes, Generic[State]):
         self.dtype = check_dtype(dtype)
         self.directions = 2 if bidirectional else 1
         self._parameters = Parameters(self._specs(), self.dtype)
+        self._spans = self._find_spans()
         self._pool = WorkspacePool()
         seeds = np.random.SeedSequence(check_seed(seed)).spawn(2)
         limit = 1 / np.sqrt(self.hidden_size)
         self.flat[...] = np.random.default_rng(seeds[0]).uniform(-limit, limit, self.flat.size)
         self._dropout_seed = seeds[1]
+
+    def _find_spans(self) -> list[list[slice]]:
+        """Where the `Weights` of each layer and direction lie in the flat buffer."""
+        names = [["weight_ih"], ["weight_hh"], ["bias_ih"], ["bias_hh"], [*self.cell.weights]]
+        return [
+            [self._parameters.span([f"{name}_l{layer}{end}" for name in group]) for group in names]
+            for layer in range(self.num_layers)
+            for end in ("", "_reverse")[: self.directions]
+        ]
 
     def _specs(self) -> list[Spec]:
         hidden, gates = self.hidden_size, len(self.cell.gates)
@@ -79,10 +89,13 @@ class Recurrent(FixedSizes, Generic[State]):
                 end = f"l{layer}{'_reverse' if direction else ''}"
                 rows = gates * hidden
                 specs.append(Spec(f"weight_ih_{end}", (rows, inputs), f"({factor}H, {read})"))
-                specs.append(Spec(f"weight_hh_{end}", (rows, hidden), f"({factor}H, H)"))
+                if self.cell.recurrent:
+                    specs.append(Spec(f"weight_hh_{end}", (rows, hidden), f"({factor}H, H)"))
                 if self.bias:
                     specs.append(Spec(f"bias_ih_{end}", (rows,), f"({factor}H,)"))
+                if self.bias and self.cell.recurrent:
                     specs.append(Spec(f"bias_hh_{end}", (rows,), f"({factor}H,)"))
+                specs += [Spec(f"{name}_{end}", (hidden,), "(H,)") for name in self.cell.weights]
         return specs
 
     @property
@@ -201,7 +214,7 @@ class Recurrent(FixedSizes, Generic[State]):
             wants = layer > 0 or (wants_x and not last.is_tokens)
             d_outputs = recurrence.backward(
                 self.cell, tape.inputs[layer], tape.kept[layer], d_outputs, carry[of_layer],
-                self._weights(self._parameters.parts, layer), self._weights(parts, layer),
+                self._weights(self.flat, layer), self._weights(flat, layer),
                 self._pool, wants_x=wants,
             )  # fmt: skip
         d_x = None
@@ -226,7 +239,7 @@ class Recurrent(FixedSizes, Generic[State]):
             initial = states and [s[first : first + self.directions] for s in states]
             kept = recurrence.forward(
                 self.cell, current, initial, self.hidden_size,
-                self._weights(self._parameters.parts, layer), self._pool, keep=keep,
+                self._weights(self.flat, layer), self._pool, keep=keep,
             )  # fmt: skip
             for direction in range(self.directions):
                 for place, value in zip(final, kept.final(direction), strict=True):
@@ -251,13 +264,9 @@ class Recurrent(FixedSizes, Generic[State]):
         mask: Array = kept * self.dtype.type(1 / (1 - self.dropout) if self.dropout < 1 else 0)
         return mask
 
-    def _weights(self, parts: list[Array], layer: int) -> list[Weights]:
-        count = 4 if self.bias else 2
-        absent = [] if self.bias else [recurrence.empty(self.dtype)] * 2
-        starts = range(
-            layer * self.directions * count, (layer + 1) * self.directions * count, count
-        )
-        return [Weights(*parts[start : start + count], *absent) for start in starts]
+    def _weights(self, flat: Array, layer: int) -> list[Weights]:
+        of_layer = self._spans[layer * self.directions : (layer + 1) * self.directions]
+        return [Weights(*(flat[span] for span in spans)) for spans in of_layer]
 
     def _input(self, x: ArrayLike | OneHot) -> tuple[Input, bool]:
         tokens = isinstance(x, OneHot)

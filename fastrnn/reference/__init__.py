@@ -7,7 +7,19 @@ the arrays that came in.
 """
 
 from fastrnn.reference.char_model import language_model_step, lossFun
+from fastrnn.reference.gru import (
+    gru_backward,
+    gru_forward,
+    gru_layer_backward,
+    gru_layer_forward,
+)
 from fastrnn.reference.loss import softmax, softmax_cross_entropy
+from fastrnn.reference.lstm import (
+    lstm_backward,
+    lstm_forward,
+    lstm_layer_backward,
+    lstm_layer_forward,
+)
 from fastrnn.reference.optim import (
     SGD,
     Adagrad,
@@ -36,8 +48,16 @@ __all__ = [
     "RMSprop",
     "clip_by_norm",
     "clip_by_value",
+    "gru_backward",
+    "gru_forward",
+    "gru_layer_backward",
+    "gru_layer_forward",
     "language_model_step",
     "lossFun",
+    "lstm_backward",
+    "lstm_forward",
+    "lstm_layer_backward",
+    "lstm_layer_forward",
     "rnn_backward",
     "rnn_forward",
     "rnn_layer_backward",

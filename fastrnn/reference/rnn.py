@@ -7,11 +7,12 @@ P. J. Werbos, "Backpropagation through time", Proc. IEEE 78 (1990): its gradient
 ``torch.nn.RNN``: names, shapes and order of the parameters.
 """
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fastrnn.reference._types import Array, Params
+from fastrnn.reference.stack import Cache, stack_backward, stack_forward
 
 
 def _activation(a: Array, nonlinearity: str) -> Array:
@@ -118,22 +119,9 @@ def rnn_layer_backward(
     return d_x, d_h_next, d_w_ih, d_w_hh, d_b
 
 
-class Run(NamedTuple):
-    """One layer in one direction: what it read, in the order of reading, and its states."""
-
-    suffix: str  # of its parameters, such as "_l0_reverse"
-    x: Array  # (T, N, I), above layer 0 (T, N, D*H)
-    h: Array  # (T, N, H)
-
-
-class RNNCache(NamedTuple):
-    """What `rnn_backward` needs of a forward pass."""
-
-    params: Params
-    h0: Array  # (L*D, N, H)
-    runs: list[Run]  # L*D, layer by layer, forward before reverse
-    directions: int
-    nonlinearity: str
+def _results(*args: Any, **options: Any) -> tuple[Array]:
+    """`rnn_layer_forward`, its one result in a tuple."""
+    return (rnn_layer_forward(*args, **options),)
 
 
 def rnn_forward(
@@ -144,7 +132,7 @@ def rnn_forward(
     num_layers: int = 1,
     bidirectional: bool = False,
     nonlinearity: str = "tanh",
-) -> tuple[Array, Array, RNNCache]:
+) -> tuple[Array, Array, Cache]:
     """Run ``torch.nn.RNN``: each layer reads the outputs of the one below, in both directions.
 
     Parameters
@@ -161,37 +149,28 @@ def rnn_forward(
     -------
     output : (T, N, D*H)
     h_n : (L*D, N, H)
-    cache : RNNCache
+    cache : Cache
     """
-    directions = ["", "_reverse"] if bidirectional else [""]
-    if h0 is None:
-        hidden_size = len(params["weight_hh_l0"])
-        h0 = np.zeros((num_layers * len(directions), x.shape[1], hidden_size), dtype=x.dtype)
-    runs: list[Run] = []
-    output = x
-    for layer in range(num_layers):
-        outputs = []
-        for direction in directions:
-            suffix = f"_l{layer}{direction}"
-            w_ih, w_hh = params["weight_ih" + suffix], params["weight_hh" + suffix]
-            b_ih, b_hh = params.get("bias_ih" + suffix), params.get("bias_hh" + suffix)
-            x_read = output[::-1] if direction else output
-            h = rnn_layer_forward(x_read, h0[len(runs)], w_ih, w_hh, b_ih, b_hh, nonlinearity)
-            outputs.append(h[::-1] if direction else h)
-            runs.append(Run(suffix, x_read, h))
-        output = np.concatenate(outputs, axis=2)
-    h_n = np.stack([run.h[-1] for run in runs])
-    return output, h_n, RNNCache(params, h0, runs, len(directions), nonlinearity)
+    output, (h_n,), cache = stack_forward(
+        _results,
+        x,
+        (h0,),
+        params,
+        num_layers=num_layers,
+        bidirectional=bidirectional,
+        nonlinearity=nonlinearity,
+    )
+    return output, h_n, cache
 
 
 def rnn_backward(
-    cache: RNNCache, d_output: Array | None, d_h_n: Array | None
+    cache: Cache, d_output: Array | None, d_h_n: Array | None
 ) -> tuple[Array, Array, Params]:
     """Backpropagate through `rnn_forward`, from the top layer down.
 
     Parameters
     ----------
-    cache : RNNCache
+    cache : Cache
     d_output : (T, N, D*H) or None
     d_h_n : (L*D, N, H) or None
         None is zero.
@@ -203,26 +182,5 @@ def rnn_backward(
     grads : dict
         One gradient, of the same name and shape, for each parameter that was read.
     """
-    params, h0, runs, directions, nonlinearity = cache
-    if d_output is None:
-        d_output = np.concatenate([np.zeros_like(run.h) for run in runs[-directions:]], axis=2)
-    if d_h_n is None:
-        d_h_n = np.zeros_like(h0)
-    d_h0 = np.empty_like(h0)
-    grads: Params = {}
-    for first in reversed(range(0, len(runs), directions)):
-        d_outputs = np.split(d_output, directions, axis=2)
-        d_output = np.zeros_like(runs[first].x)  # from here on, of the layer below
-        for i, d_h in enumerate(d_outputs, start=first):
-            suffix, x, h = runs[i]
-            order = -1 if suffix.endswith("_reverse") else 1
-            w_ih, w_hh = params["weight_ih" + suffix], params["weight_hh" + suffix]
-            d_x, d_h0[i], d_w_ih, d_w_hh, d_b = rnn_layer_backward(
-                x, h0[i], h, w_ih, w_hh, d_h[::order], d_h_n[i], nonlinearity
-            )
-            d_output += d_x[::order]
-            grads["weight_ih" + suffix], grads["weight_hh" + suffix] = d_w_ih, d_w_hh
-            for bias in ("bias_ih" + suffix, "bias_hh" + suffix):
-                if bias in params:
-                    grads[bias] = d_b.copy()
-    return d_output, d_h0, grads
+    d_x, (d_h0,), grads = stack_backward(rnn_layer_backward, cache, d_output, (d_h_n,))
+    return d_x, d_h0, grads
