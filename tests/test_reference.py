@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,58 @@ K_FD = 64  # k of k*eps/FD_STEP
 KINK_MARGIN = 64 * FD_STEP  # nearest to zero that an argument of relu comes
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-NONLINEARITIES = pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 STACKS = pytest.mark.parametrize(
     ("num_layers", "bidirectional"), [(1, False), (1, True), (2, False), (3, True)]
 )
+BIASES = pytest.mark.parametrize("bias", [True, False])
+
+
+@dataclass(frozen=True)
+class Network:
+    """The functions of a recurrent network, its states a tuple of arrays: (h,) or (h, c)."""
+
+    name: str
+    gates: int = 1
+    states: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def forward(self, x: Any, states: Any, params: Any, **stack: Any) -> tuple[Any, Any, Any]:
+        if states is not None and self.states == 1:
+            (states,) = states
+        forward = getattr(ref, f"{self.name}_forward")
+        output, states_n, cache = forward(x, states, params, **stack, **self.options)
+        return output, states_n if self.states > 1 else (states_n,), cache
+
+    def backward(self, cache: Any, d_output: Any, d_states: Any) -> tuple[Any, Any, Any]:
+        if d_states is not None and self.states == 1:
+            (d_states,) = d_states
+        d_x, d_states0, grads = getattr(ref, f"{self.name}_backward")(cache, d_output, d_states)
+        return d_x, d_states0 if self.states > 1 else (d_states0,), grads
+
+    def layer_forward(self, *args: Any) -> tuple[Any, ...]:
+        results = getattr(ref, f"{self.name}_layer_forward")(*args, **self.options)
+        return results if isinstance(results, tuple) else (results,)
+
+    def layer_backward(self, *args: Any) -> tuple[Any, ...]:
+        gradients: tuple[Any, ...]
+        gradients = getattr(ref, f"{self.name}_layer_backward")(*args, **self.options)
+        return gradients
+
+
+NETWORKS = {
+    "rnn": Network("rnn"),
+    "rnn, relu": Network("rnn", options={"nonlinearity": "relu"}),
+    "lstm": Network("lstm", gates=4, states=2),
+    "gru": Network("gru", gates=3),
+    "gru, reset before": Network("gru", gates=3, options={"reset_after": False}),
+}
+
+
+def each_network(*left_out: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("network", [n for n in NETWORKS if n not in left_out])
+
+
+SMOOTH = each_network("rnn, relu")  # finite differences would meet the kink
 
 
 def eps(dtype: Any) -> float:
@@ -53,27 +102,36 @@ def assert_gradient(loss: Callable[[], float], array: Any, gradient: Any) -> Non
     assert_close(gradient, numeric, K_FD * eps(np.float64) / FD_STEP)
 
 
-def rnn_case(
-    num_layers: int = 1, bidirectional: bool = False, dtype: Any = np.float64, bias: bool = True
+def network_case(
+    network: Network,
+    num_layers: int = 1,
+    bidirectional: bool = False,
+    dtype: Any = np.float64,
+    bias: bool = True,
+    sizes: tuple[int, ...] = (3, 2, 3, 2),
 ) -> tuple[Any, Any, dict[str, Any], Any, Any]:
-    """Random x, h0, params, and weights of output and h_n in a loss that is linear in both."""
+    """Random x, states, params, and weights of output and last states in a loss linear in both.
+
+    ``sizes`` are T, N, I, H.
+    """
     rng = np.random.default_rng(7)
+    t, n, i, h = sizes
     directions = ["", "_reverse"] if bidirectional else [""]
-    d = len(directions)
+    d, rows = len(directions), network.gates * h
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(num_layers):
         for direction in directions:
             suffix = f"_l{layer}{direction}"
-            shapes["weight_ih" + suffix] = (H, d * H if layer else I)
-            shapes["weight_hh" + suffix] = (H, H)
+            shapes["weight_ih" + suffix] = (rows, d * h if layer else i)
+            shapes["weight_hh" + suffix] = (rows, h)
             if bias:
-                shapes["bias_ih" + suffix] = shapes["bias_hh" + suffix] = (H,)
+                shapes["bias_ih" + suffix] = shapes["bias_hh" + suffix] = (rows,)
     params = {name: (0.4 * rng.standard_normal(s)).astype(dtype) for name, s in shapes.items()}
-    state = (num_layers * d, N, H)
-    x, h0, d_output, d_h_n = (
-        rng.standard_normal(s).astype(dtype) for s in [(T, N, I), state, (T, N, d * H), state]
+    states = (network.states, num_layers * d, n, h)
+    x, states0, d_output, d_states = (
+        rng.standard_normal(s).astype(dtype) for s in [(t, n, i), states, (t, n, d * h), states]
     )
-    return x, h0, params, d_output, d_h_n
+    return x, tuple(states0), params, d_output, tuple(d_states)
 
 
 def char_case(num_layers: int, batch: int, dtype: Any = np.float64) -> tuple[Any, Any, Any, Any]:
@@ -89,22 +147,29 @@ def char_case(num_layers: int, batch: int, dtype: Any = np.float64) -> tuple[Any
     return tokens, targets, h0, params
 
 
-# --- the recurrent network ---
+# --- the recurrent networks ---
 
 
-def test_layer_gradients_are_those_of_finite_differences() -> None:
-    x, h0, params, d_h, d_h_last = rnn_case()
-    w_ih, w_hh, b_ih, b_hh = params.values()
-    args: Any = [x, h0[0], w_ih, w_hh, b_ih, b_hh]
+@SMOOTH
+@BIASES
+def test_layer_gradients_are_those_of_finite_differences(network: str, bias: bool) -> None:
+    net = NETWORKS[network]
+    x, states0, params, d_h, d_states = network_case(net, bias=bias)
+    state0, d_last = [s[0] for s in states0], [d[0] for d in d_states]
+    w_ih, w_hh, *biases = params.values()
+    args = [x, *state0, w_ih, w_hh, *(biases or [None, None])]
 
     def loss() -> float:
-        h = ref.rnn_layer_forward(*args)
-        return float(np.vdot(d_h, h) + np.vdot(d_h_last[0], h[-1]))
+        results = net.layer_forward(*args)
+        last = sum(np.vdot(d, s[-1]) for d, s in zip(d_last, results, strict=False))
+        return float(np.vdot(d_h, results[0]) + last)
 
-    h = ref.rnn_layer_forward(*args)
-    *grads, d_b = ref.rnn_layer_backward(x, h0[0], h, w_ih, w_hh, d_h, d_h_last[0])
-    for array, gradient in zip(args, [*grads, d_b, d_b], strict=True):
-        assert_gradient(loss, array, gradient)
+    results = net.layer_forward(*args)
+    gradients = net.layer_backward(x, *state0, *results, w_ih, w_hh, d_h, *d_last)
+    gradients += gradients[-1:] * (len(args) - len(gradients))  # one for both biases
+    for array, gradient in zip(args, gradients, strict=True):
+        if array is not None:
+            assert_gradient(loss, array, gradient)
 
 
 def test_relu_gradients_are_those_of_finite_differences_away_from_the_kink() -> None:
@@ -128,77 +193,132 @@ def test_relu_gradients_are_those_of_finite_differences_away_from_the_kink() -> 
         assert_gradient(loss, array, gradient)
 
 
-@pytest.mark.parametrize("bias", [True, False])
+@SMOOTH
+@BIASES
 @STACKS
-def test_rnn_gradients_are_those_of_finite_differences(
-    num_layers: int, bidirectional: bool, bias: bool
+def test_network_gradients_are_those_of_finite_differences(
+    num_layers: int, bidirectional: bool, bias: bool, network: str
 ) -> None:
-    x, h0, params, d_output, d_h_n = rnn_case(num_layers, bidirectional, bias=bias)
+    net = NETWORKS[network]
+    x, states0, params, d_output, d_states = network_case(net, num_layers, bidirectional, bias=bias)
     stack: Any = {"num_layers": num_layers, "bidirectional": bidirectional}
 
     def loss() -> float:
-        output, h_n, _ = ref.rnn_forward(x, h0, params, **stack)
-        return float(np.vdot(d_output, output) + np.vdot(d_h_n, h_n))
+        output, states_n, _ = net.forward(x, states0, params, **stack)
+        return float(np.vdot(d_output, output) + np.vdot(d_states, states_n))
 
-    d_x, d_h0, grads = ref.rnn_backward(ref.rnn_forward(x, h0, params, **stack)[2], d_output, d_h_n)
+    cache = net.forward(x, states0, params, **stack)[2]
+    d_x, d_states0, grads = net.backward(cache, d_output, d_states)
     assert grads.keys() == params.keys()
-    for array, gradient in [(x, d_x), (h0, d_h0), *((params[k], grads[k]) for k in params)]:
-        assert_gradient(loss, array, gradient)
+    assert_gradient(loss, x, d_x)
+    for state0, d_state0 in zip(states0, d_states0, strict=True):
+        assert_gradient(loss, state0, d_state0)
+    for name, p in params.items():
+        assert_gradient(loss, p, grads[name])
 
 
+@pytest.mark.parametrize("seed", range(3))
 @DTYPES
-@NONLINEARITIES
-@pytest.mark.parametrize("bias", [True, False])
+@each_network("gru, reset before")
+@BIASES
 @STACKS
-def test_rnn_is_torch_nn_rnn(
-    num_layers: int, bidirectional: bool, bias: bool, nonlinearity: str, dtype: Any
+def test_network_is_that_of_torch(
+    num_layers: int, bidirectional: bool, bias: bool, network: str, dtype: Any, seed: int
 ) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is the judge here")
-    x, h0, params, d_output, d_h_n = rnn_case(num_layers, bidirectional, dtype, bias)
-    stack: Any = {
-        "num_layers": num_layers,
-        "bidirectional": bidirectional,
-        "nonlinearity": nonlinearity,
-    }
-    output, h_n, cache = ref.rnn_forward(x, h0, params, **stack)
-    d_x, d_h0, grads = ref.rnn_backward(cache, d_output, d_h_n)
+    net = NETWORKS[network]
+    sizes = tuple(int(size) for size in np.random.default_rng(seed).integers(1, 13, size=4))
+    x, states0, params, d_output, d_states = network_case(
+        net, num_layers, bidirectional, dtype, bias, sizes
+    )
+    stack: Any = {"num_layers": num_layers, "bidirectional": bidirectional}
+    output, states_n, cache = net.forward(x, states0, params, **stack)
+    d_x, d_states0, grads = net.backward(cache, d_output, d_states)
 
-    peer = torch.nn.RNN(I, H, bias=bias, **stack).to(torch.from_numpy(x).dtype)
+    peer = getattr(torch.nn, net.name.upper())(*sizes[2:], bias=bias, **stack, **net.options)
+    peer.to(torch.from_numpy(x).dtype)
     peer.load_state_dict({name: torch.from_numpy(p) for name, p in params.items()})
-    x_peer, h0_peer = (torch.from_numpy(a).requires_grad_() for a in (x, h0))
-    output_peer, h_n_peer = peer(x_peer, h0_peer)
+    x_peer, *states_peer = (torch.from_numpy(a).requires_grad_() for a in (x, *states0))
+    output_peer, states_n_peer = peer(
+        x_peer, tuple(states_peer) if net.states > 1 else states_peer[0]
+    )
+    if net.states == 1:
+        states_n_peer = (states_n_peer,)
     torch.autograd.backward(
-        [output_peer, h_n_peer], [torch.from_numpy(d_output), torch.from_numpy(d_h_n)]
+        [output_peer, *states_n_peer], [torch.from_numpy(d) for d in (d_output, *d_states)]
     )
 
     tolerance = K_SAME * eps(dtype)
     assert_close(output, output_peer.detach(), tolerance)
-    assert_close(h_n, h_n_peer.detach(), tolerance)
     assert_close(d_x, x_peer.grad, tolerance)
-    assert_close(d_h0, h0_peer.grad, tolerance)
+    for actual, desired in zip(states_n, states_n_peer, strict=True):
+        assert_close(actual, desired.detach(), tolerance)
+    for actual, desired in zip(d_states0, states_peer, strict=True):
+        assert_close(actual, desired.grad, tolerance)
     assert grads.keys() == dict(peer.named_parameters()).keys()
     for name, p in peer.named_parameters():
         assert_close(grads[name], p.grad, tolerance)
 
 
-def test_none_is_zero() -> None:
-    x, h0, params, d_output, d_h_n = rnn_case(2, True)
+@DTYPES
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_gru_resets_before_or_after_the_product(reset_after: bool, dtype: Any) -> None:
+    x, (h0,), params, _, _ = network_case(NETWORKS["gru"], dtype=dtype)
+    output, _, _ = ref.gru_forward(x, h0, params, reset_after=reset_after)
+    (w_ir, w_iz, w_in), (w_hr, w_hz, w_hn), (b_ir, b_iz, b_in), (b_hr, b_hz, b_hn) = (
+        np.split(p, 3) for p in params.values()
+    )
+    for k in range(x.shape[1]):
+        h = h0[0, k]
+        for t in range(len(x)):
+            r = 1 / (1 + np.exp(-(w_ir @ x[t, k] + b_ir + w_hr @ h + b_hr)))
+            z = 1 / (1 + np.exp(-(w_iz @ x[t, k] + b_iz + w_hz @ h + b_hz)))
+            p = r * (w_hn @ h + b_hn) if reset_after else w_hn @ (r * h) + b_hn
+            h = (1 - z) * np.tanh(w_in @ x[t, k] + b_in + p) + z * h
+            assert_close(output[t, k], h, K_SAME * eps(dtype))
+
+
+@DTYPES
+@each_network("rnn, relu")
+def test_extreme_arguments_saturate_the_gates(network: str, dtype: Any) -> None:
+    net = NETWORKS[network]
+    x, states0, params, d_output, d_states = network_case(net, dtype=dtype)
+    output, states_n, cache = net.forward(dtype(1e6) * x, states0, params)
+    d_x, d_states0, grads = net.backward(cache, d_output, d_states)
+    for array in (output, *states_n, d_x, *d_states0, *grads.values()):
+        assert array.dtype == dtype
+        assert np.isfinite(array).all()
+
+
+@each_network()
+def test_none_is_zero(network: str) -> None:
+    net = NETWORKS[network]
+    x, states0, params, d_output, d_states = network_case(net, 2, True)
+    zeros0 = tuple(np.zeros_like(s) for s in states0)
     stack: Any = {"num_layers": 2, "bidirectional": True}
-    output, h_n, cache = ref.rnn_forward(x, None, params, **stack)
-    output_zero, h_n_zero, _ = ref.rnn_forward(x, np.zeros_like(h0), params, **stack)
+    output, states_n, cache = net.forward(x, None, params, **stack)
+    output_zero, states_n_zero, _ = net.forward(x, zeros0, params, **stack)
     np.testing.assert_array_equal(output, output_zero)
-    np.testing.assert_array_equal(h_n, h_n_zero)
+    np.testing.assert_equal(states_n, states_n_zero)
     for pair, zeros in [
-        ((d_output, None), (d_output, np.zeros_like(d_h_n))),
-        ((None, d_h_n), (np.zeros_like(d_output), d_h_n)),
+        ((d_output, None), (d_output, zeros0)),
+        ((None, d_states), (np.zeros_like(d_output), d_states)),
     ]:
         for actual, desired in zip(
-            ref.rnn_backward(cache, *pair), ref.rnn_backward(cache, *zeros), strict=True
+            net.backward(cache, *pair), net.backward(cache, *zeros), strict=True
         ):
             np.testing.assert_equal(actual, desired)
 
 
-def test_gradients_share_no_memory() -> None:
+@each_network()
+def test_gradients_of_a_network_share_no_memory(network: str) -> None:
+    net = NETWORKS[network]
+    x, states0, params, d_output, d_states = network_case(net)
+    _, _, grads = net.backward(net.forward(x, states0, params)[2], d_output, d_states)
+    assert not np.shares_memory(grads["bias_ih_l0"], grads["bias_hh_l0"])
+
+
+def test_gradients_of_a_model_share_no_memory() -> None:
     tokens, targets, h0, params = char_case(1, 1)
     _, batched, _ = ref.language_model_step(tokens, targets, h0, params, num_layers=1)
     _, single, _ = ref.lossFun(tokens[:, 0], targets[:, 0], h0[0].T, params)
@@ -207,7 +327,7 @@ def test_gradients_share_no_memory() -> None:
 
 
 def test_unknown_nonlinearity_is_refused() -> None:
-    x, h0, params, _, _ = rnn_case()
+    x, (h0,), params, _, _ = network_case(NETWORKS["rnn"])
     with pytest.raises(ValueError, match='nonlinearity must be "tanh" or "relu", got \'sigmoid\''):
         ref.rnn_forward(x, h0, params, nonlinearity="sigmoid")
 
