@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import re
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastrnn.checks import Array
+
+if sys.platform != "win32":
+    import fcntl
 
 #: Of the layout of model files; a file with a larger one was written by a newer fastrnn.
 FORMAT_VERSION = 1
@@ -26,20 +31,23 @@ class ModelFileError(ValueError):
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Replace `path` by `content`: after a crash at any moment it is the old file or the new one.
 
-    The content goes to a file beside `path`, to the disk, and then takes its name.
+    The content goes to a file beside `path`, to the disk, and then takes its name. Such files that
+    processes left there when they died are removed.
     """
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         raise OSError(f"{path} must be a regular file, and is something else")
+    _remove_abandoned(target)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        mode = target.stat().st_mode if target.exists() else 0o666 & ~_umask()
-        os.chmod(name, mode)
-        os.replace(name, target)
+        with _held(name):
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            mode = target.stat().st_mode if target.exists() else 0o666 & ~_umask()
+            os.chmod(name, mode)
+            os.replace(name, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name)
@@ -50,6 +58,29 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextlib.contextmanager
+def _held(name: str) -> Iterator[None]:
+    """Lock a file; the lock ends with this process, whatever ends it."""
+    if sys.platform == "win32":
+        yield
+        return
+    with open(name, "rb") as file:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what was to become `target` and is not locked; one just made is still empty."""
+    if sys.platform == "win32":
+        return
+    for part in target.parent.glob(f".{glob.escape(target.name)}.????????.part"):
+        with contextlib.suppress(OSError), open(part, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if part.stat().st_size:
+                part.unlink()
 
 
 def _umask() -> int:

@@ -333,6 +333,44 @@ def test_a_disk_that_fills_up_leaves_the_old_file(path: Path, environment: dict[
     assert list(path.parent.glob("*")) == [path]
 
 
+HANG_WHILE_SAVING = """
+import os, sys, time
+import fastrnn
+def hang(handle):
+    print("hanging", flush=True)
+    time.sleep(600)
+os.fsync = hang
+fastrnn.LanguageModel(20, vocabulary=9).save(sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX's")
+def test_what_a_dead_process_left_is_removed_by_the_next_save(
+    path: Path, environment: dict[str, str]
+) -> None:
+    others = [path.with_name(f".{name}.abcd1234.part") for name in ("other", path.name + ".x")]
+    for other in others:
+        other.write_bytes(b"of another file")
+    with subprocess.Popen(
+        [sys.executable, "-c", HANG_WHILE_SAVING, str(path)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as saving:
+        assert saving.stdout is not None
+        assert saving.stdout.readline() == "hanging\n"
+        (part,) = path.parent.glob(f".{path.name}.????????.part")
+        write_atomically(path, b"by another process")
+        assert part.exists()  # its process is alive
+        saving.send_signal(signal.SIGKILL)
+        saving.stdout.read()
+    assert part.exists()
+    write_atomically(path, b"next")
+    assert path.read_bytes() == b"next"
+    kept = {entry for entry in path.parent.iterdir() if entry.is_file()}
+    assert kept == {path, *others}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX's")
 def test_kill_9_while_saving_leaves_a_whole_file(path: Path, environment: dict[str, str]) -> None:
     expected = {
