@@ -65,22 +65,21 @@ def _held(name: str) -> Iterator[None]:
     """Lock a file; the lock ends with this process, whatever ends it."""
     if sys.platform == "win32":
         yield
-        return
-    with open(name, "rb") as file:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    else:
+        with open(name, "rb") as file:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
 
 def _remove_abandoned(target: Path) -> None:
     """Remove what was to become `target` and is not locked; one just made is still empty."""
-    if sys.platform == "win32":
-        return
-    for part in target.parent.glob(f".{glob.escape(target.name)}.????????.part"):
-        with contextlib.suppress(OSError), open(part, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if part.stat().st_size:
-                part.unlink()
+    if sys.platform != "win32":
+        for part in target.parent.glob(f".{glob.escape(target.name)}.????????.part"):
+            with contextlib.suppress(OSError), open(part, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if part.stat().st_size:
+                    part.unlink()
 
 
 def _umask() -> int:

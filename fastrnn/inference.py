@@ -69,13 +69,20 @@ class Inference(NamedTuple):
         return total / predicted
 
     def draw(self, given: Tokens, uniforms: Array, temperature: float) -> Tokens:
-        """Read `given`, then draw a token for each of the uniform numbers."""
+        """Read `given`, then draw a token for each of the uniform numbers.
+
+        Raises
+        ------
+        ValueError
+            If the logits are not numbers: token 0 would be drawn for ever.
+        """
         flat, offsets = self.parameters.flat, model_offsets(self.parameters, self.layers)
         out = np.empty(uniforms.size, np.int64)
         plan = self._plan(1)
         h, memory = plan.states(flat.dtype)
         work = aligned_empty((self.layers + 1) * plan.work, flat.dtype)
-        token = np.empty(1, np.int64)
+        start = self.layers * plan.work + plan.model.logits
+        logits, token = work[start : start + self.vocabulary], np.empty(1, np.int64)
         generate, fresh = self._drivers().generate, True
 
         def run(tokens: Tokens, drawn: slice) -> None:
@@ -93,5 +100,14 @@ class Inference(NamedTuple):
         last = reads[-1]
         for start in range(0, out.size, SLICE):
             run(last, slice(start, start + SLICE))
+            self._check_drawn_from(logits)
             last = out[start : start + SLICE][-1:]
         return out
+
+    def _check_drawn_from(self, logits: Array) -> None:
+        # -inf is a token that never comes, as long as there are others.
+        if not np.isnan(logits).any() and not np.isneginf(logits).all():
+            return
+        wrong = np.flatnonzero(np.isnan(self.parameters.flat))
+        cause = f"{self.parameters.owner(int(wrong[0]))} has nan" if wrong.size else "it overflows"
+        raise ValueError(f"the model must give finite logits to sample from: {cause}")

@@ -126,6 +126,19 @@ def test_json_is_all_that_stdout_has(run: Run, book: Path, saved: Path, tmp_path
     ]
 
 
+def test_json_has_null_for_what_is_no_number(run: Run, book: Path, saved: Path) -> None:
+    model = fastrnn.LanguageModel.load(saved)
+    model.params["bias_out"][0] = np.nan
+    model.save(saved)
+    code, out, _ = run("eval", saved, book, "--json")
+    assert code == 0
+    report = json.loads(out, parse_constant=pytest.fail)
+    assert report["nats_per_character"] is report["perplexity"] is None
+    code, _, err = run("sample", saved)
+    assert code == 2
+    assert err == ("fastrnn: the model must give finite logits to sample from: bias_out has nan\n")
+
+
 def test_resume_goes_on_as_if_there_had_been_no_break(run: Run, book: Path, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     common = ["train", book, *SMALL, "--learning-rate", "0.01"]

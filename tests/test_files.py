@@ -190,6 +190,7 @@ BAD_CONFIG: list[dict[str, Any]] = [
     {"num_layers": 1},
     {"num_layers": 3},
     {"num_layers": -2},
+    {"num_layers": 10**12},
     {"nonlinearity": "gelu"},
     {"dtype": "float64"},
     {"dtype": "float16"},
@@ -197,6 +198,7 @@ BAD_CONFIG: list[dict[str, Any]] = [
     {"vocabulary_size": 4},
     {"vocabulary_size": 10**30},
     {"characters": "abcd"},
+    {"characters": "abcdef"},
     {"characters": "aacde"},
     {"characters": 3},
     {"history": None},
@@ -249,6 +251,15 @@ def test_a_configuration_with_something_missing_is_refused(path: Path, name: str
 def test_damaged_tensors_are_refused(path: Path, tensors: Any) -> None:
     rewrite(path, METADATA, **tensors)
     assert_refused(path, "is damaged.*" + next(iter(tensors)))
+
+
+def test_sizes_that_the_tensors_do_not_have_take_no_memory(path: Path) -> None:
+    units = 10**7  # whose weight_hh_l0 would take 400 TB
+    config = json.dumps({**CONFIG, "hidden_size": units, "vocabulary_size": 1})
+    rewrite(path, {**METADATA, "config": config}, weight_out=np.zeros((1, units), np.float32))
+    assert_refused(
+        path, r"is damaged: weight_ih_l0 must have shape \(H, V\) = \(10000000, 1\), got"
+    )
 
 
 def test_a_training_that_does_not_fit_is_refused(path: Path) -> None:

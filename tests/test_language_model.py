@@ -206,6 +206,37 @@ def test_a_text_model_samples_text() -> None:
         assert model.sample(30, nothing, seed=2) == model.sample(30, "\n", seed=2)
 
 
+@DTYPES
+@pytest.mark.parametrize("temperature", [0, 1.0])
+@pytest.mark.parametrize(
+    ("name", "value", "cause"),
+    [
+        ("bias_out", np.nan, "bias_out has nan"),
+        ("weight_hh_l1", np.nan, "weight_hh_l1 has nan"),
+        ("weight_ih_l1", 1e38, "it overflows"),
+        ("bias_out", -np.inf, "it overflows"),
+    ],
+)
+def test_a_model_without_a_distribution_draws_nothing(
+    name: str, value: float, cause: str, temperature: float, dtype: Any
+) -> None:
+    model = model_of(nonlinearity="relu", dtype=dtype)
+    if value == 1e38:
+        value = np.finfo(dtype).max
+    model.params[name] = np.full_like(model.params[name], value)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(ValueError, match=f"must give finite logits to sample from: {cause}"),
+    ):
+        model.sample(9, temperature=temperature)
+
+
+def test_a_token_may_be_impossible() -> None:
+    model = model_of()
+    model.params["bias_out"][:9] = -np.inf
+    assert set(model.sample(200, seed=0).tolist()) == {9, 10}
+
+
 def test_without_a_prime_token_0_is_read() -> None:
     model, letters = model_of(), model_of(vocabulary=Vocabulary("cab"))
     for nothing in (None, [], np.zeros(0, int)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -72,9 +73,9 @@ class Screen:
             self._console.print(Text(f"  {name:<{width}}  ", style="dim"), Text(value), sep="")
 
     def result(self, report: dict[str, Any]) -> None:
-        """Print the JSON object, if one was asked for."""
+        """Print the JSON object, if one was asked for; what is not finite is null there."""
         if self._as_json:
-            json.dump(report, sys.stdout, indent=2, ensure_ascii=True)
+            json.dump(_finite(report), sys.stdout, indent=2, ensure_ascii=True, allow_nan=False)
             print()
 
     @contextmanager
@@ -146,6 +147,14 @@ class _Lines:
         done = max(1, now.step - self._first)
         left = (clock - self._start) / done * (now.total - now.step)
         self._say(f"  step {now.step}/{now.total}  {_figures(now)}  {left:.0f} s left")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _figures(now: Progress) -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastrnn.checks import Array, check_floats, check_integer
+from fastrnn.checks import Array, check_floats, check_integer, check_shape
 from fastrnn.data import Vocabulary
 from fastrnn.files import ModelFileError, load_model, save_model
+from fastrnn.model_plan import model_specs
 from fastrnn.training import History, TrainingOptions
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ def load(kind: type[LanguageModel], path: str | os.PathLike[str]) -> LanguageMod
             dtype=config["dtype"],
         )
         size = config["vocabulary_size"]
-        shape = (size, config["hidden_size"])
-        if "weight_out" not in tensors or tensors["weight_out"].shape != shape:
-            raise ValueError(f"weight_out must have shape (V, H) = {shape}")
+        _check_sizes(model, size, tensors)
+        if characters and len(characters) != size:
+            raise ValueError(f"there must be {size} characters, got {len(characters)}")
         model._build(Vocabulary(characters) if characters else size)
         model.load_state_dict(tensors)
         history = dict(config["history"])
@@ -75,6 +76,17 @@ def load(kind: type[LanguageModel], path: str | os.PathLike[str]) -> LanguageMod
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelFileError(f"{path} is damaged: {error}") from error
     return model
+
+
+def _check_sizes(model: LanguageModel, vocabulary: int, tensors: dict[str, Array]) -> None:
+    """ValueError unless the sizes are those of the tensors: before memory is asked for by them."""
+    layers = model.num_layers
+    if layers > len(tensors):
+        raise ValueError(f"num_layers must be that of its {len(tensors)} tensors, got {layers}")
+    for spec in model_specs(model.cell, layers, model.hidden_size, vocabulary):
+        if spec.name not in tensors:
+            raise ValueError(f"it misses {spec.name}")
+        check_shape(spec.name, tensors[spec.name], spec.shape, spec.meaning)
 
 
 def _training(

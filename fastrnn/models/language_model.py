@@ -367,7 +367,7 @@ class LanguageModel(FixedSizes):
         Raises
         ------
         TypeError, ValueError
-            For wrong arguments, before any work.
+            For wrong arguments, before any work; for a model whose logits are not numbers.
         """
         inference = self._inference()
         count = check_integer("n", n, least=0)
