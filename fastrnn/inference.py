@@ -109,5 +109,7 @@ class Inference(NamedTuple):
         if not np.isnan(logits).any() and not np.isneginf(logits).all():
             return
         wrong = np.flatnonzero(np.isnan(self.parameters.flat))
-        cause = f"{self.parameters.owner(int(wrong[0]))} has nan" if wrong.size else "it overflows"
-        raise ValueError(f"the model must give finite logits to sample from: {cause}")
+        cause = "they overflow"
+        if wrong.size:
+            cause = f"{self.parameters.owner(int(wrong[0]))} has nan"
+        raise ValueError(f"the logits must be finite to sample from them: {cause}")

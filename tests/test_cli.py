@@ -136,7 +136,7 @@ def test_json_has_null_for_what_is_no_number(run: Run, book: Path, saved: Path) 
     assert report["nats_per_character"] is report["perplexity"] is None
     code, _, err = run("sample", saved)
     assert code == 2
-    assert err == ("fastrnn: the model must give finite logits to sample from: bias_out has nan\n")
+    assert err == ("fastrnn: the logits must be finite to sample from them: bias_out has nan\n")
 
 
 def test_resume_goes_on_as_if_there_had_been_no_break(run: Run, book: Path, tmp_path: Path) -> None:

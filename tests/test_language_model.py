@@ -213,8 +213,8 @@ def test_a_text_model_samples_text() -> None:
     [
         ("bias_out", np.nan, "bias_out has nan"),
         ("weight_hh_l1", np.nan, "weight_hh_l1 has nan"),
-        ("weight_ih_l1", 1e38, "it overflows"),
-        ("bias_out", -np.inf, "it overflows"),
+        ("weight_ih_l1", 1e38, "they overflow"),
+        ("bias_out", -np.inf, "they overflow"),
     ],
 )
 def test_a_model_without_a_distribution_draws_nothing(
@@ -226,7 +226,7 @@ def test_a_model_without_a_distribution_draws_nothing(
     model.params[name] = np.full_like(model.params[name], value)
     with (
         np.errstate(all="ignore"),
-        pytest.raises(ValueError, match=f"must give finite logits to sample from: {cause}"),
+        pytest.raises(ValueError, match=f"must be finite to sample from them: {cause}"),
     ):
         model.sample(9, temperature=temperature)
 

@@ -64,7 +64,7 @@ def load(kind: type[LanguageModel], path: str | os.PathLike[str]) -> LanguageMod
         size = config["vocabulary_size"]
         _check_sizes(model, size, tensors)
         if characters and len(characters) != size:
-            raise ValueError(f"there must be {size} characters, got {len(characters)}")
+            raise ValueError(f"characters must be {size}, got {len(characters)}")
         model._build(Vocabulary(characters) if characters else size)
         model.load_state_dict(tensors)
         history = dict(config["history"])
