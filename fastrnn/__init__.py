@@ -13,6 +13,7 @@ from fastrnn.data import Vocabulary
 from fastrnn.files import ModelFileError
 from fastrnn.layers import GRU, LSTM, RNN, Grads, OneHot, Recurrent, Tape
 from fastrnn.models import LanguageModel
+from fastrnn.threads import get_threads, set_threads
 from fastrnn.training import NonFiniteGradientError
 
 __version__ = "0.1.0"
@@ -32,4 +33,6 @@ __all__ = [
     "Vocabulary",
     "__version__",
     "functional",
+    "get_threads",
+    "set_threads",
 ]

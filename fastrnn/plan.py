@@ -29,6 +29,12 @@ LARGE_BYTES = 1 << 18
 #: the third-level cache (Zen 4).
 ONE_STREAM_BYTES = 1 << 21
 
+#: Multiply-adds that keep one thread busy for some 0.2 ms: with fewer a team is not worth waking.
+TEAM_WORK = 10_000_000
+#: Multiply-adds of one time step that keep one thread busy for some 3 us, ten times what it takes
+#: to meet.
+STEP_WORK = 150_000
+
 #: Bytes to which the workspace and its parts are aligned: a cache line, the widest vector.
 ALIGNMENT = 64
 
@@ -64,6 +70,22 @@ class LayerPlan(NamedTuple):
     layer: Layer
     #: Elements of the workspace.
     work: int
+    #: Threads that run it.
+    threads: int
+
+
+def team_size(
+    threads: int, cell: Cell, time: int, batch: int, inputs: int, hidden: int, panels: int
+) -> tuple[int, bool]:
+    """How many of `threads` are worth waking, and whether they share the hidden units."""
+    step = batch * len(cell.gates) * hidden * hidden
+    work = time * (step + batch * len(cell.gates) * hidden * inputs)
+    threads = max(1, min(threads, work // TEAM_WORK))
+    # The gradient of a cell's own weights is a sum over the rows: who has the unit adds it.
+    if batch >= 4 * threads and not cell.weights:
+        return threads, False
+    threads = max(1, min(threads, panels, step // STEP_WORK))
+    return threads, threads > 1
 
 
 @functools.lru_cache(maxsize=4096)
@@ -82,6 +104,7 @@ def plan_layer(
     token_rows: bool = False,
     keep: bool = False,
     reuse: bool = False,
+    threads: int = 1,
 ) -> LayerPlan:
     """Plan one layer and direction.
 
@@ -99,6 +122,8 @@ def plan_layer(
         Whether all states are kept, for BPTT.
     reuse : bool
         Whether packed weights serve many calls.
+    threads : int
+        Largest team.
     """
     from fastrnn.kernels.jit import dots_address, tile_address
     from fastrnn.kernels.layer import Layer
@@ -131,6 +156,11 @@ def plan_layer(
         one_stream = gates_hidden * hidden * dtype.itemsize > ONE_STREAM_BYTES
         unpacked = 1 if one_stream else dots.columns_for(batch)
     dot_rows = min(dots.ROWS_MAX, max(1, block * batch))
+    panels = -(-padded(hidden) // width // vectors)
+    size, by_units = team_size(threads, cell, time, batch, 0 if tokens else inputs, hidden, panels)
+    lines = ALIGNMENT // dtype.itemsize
+    tile = max(min(batch, ROWS) * vectors * gates, tile_rows * tile_width) + K_BLOCK
+    scratch_size = -(-tile * width // lines) * lines
     regions = Regions(dtype.itemsize)
     delta = regions.add((block + 1) * batch * gates_hidden)
     layer = Layer(
@@ -147,6 +177,7 @@ def plan_layer(
             tile=tile_address(dtype),
             unpacked=unpacked,
             dots=dots_address(dtype),
+            by_units=int(by_units),
         ),
         time=time,
         inputs=inputs,
@@ -172,11 +203,10 @@ def plan_layer(
         row_panels=regions.add(
             block * batch * max(padded(hidden), 0 if tokens else padded(inputs))
         ),
-        scratch=regions.add(
-            (max(min(batch, ROWS) * vectors * gates, tile_rows * tile_width) + K_BLOCK) * width
-        ),
+        scratch=regions.add(size * scratch_size),
+        scratch_size=scratch_size,
     )
-    return LayerPlan(layer, regions.size)
+    return LayerPlan(layer, regions.size, size)
 
 
 def aligned_empty(elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

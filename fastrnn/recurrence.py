@@ -11,6 +11,7 @@ import numpy as np
 from fastrnn.cells import Cell
 from fastrnn.checks import Array
 from fastrnn.plan import WorkspacePool, plan_layer
+from fastrnn.threads import get_threads, run_team
 
 
 class Weights(NamedTuple):
@@ -82,8 +83,12 @@ def forward(
     pool: WorkspacePool,
     *,
     keep: bool,
+    threads: int | None = None,
 ) -> Kept:
-    """Run one layer from the states `initial`, each (D, N, H), or from zeros."""
+    """Run one layer from the states `initial`, each (D, N, H), or from zeros.
+
+    `threads` is the largest team, as `fastrnn.set_threads` says if None.
+    """
     directions = len(weights)
     dtype = weights[0].weight_ih.dtype
     others, nothing = len(cell.states) - 1, empty(dtype)
@@ -92,6 +97,7 @@ def forward(
         plan = plan_layer(
             cell, dtype, x.time, x.batch, x.size, hidden,
             directions=directions, direction=direction, tokens=x.is_tokens, keep=keep,
+            threads=threads or get_threads(),
         )  # fmt: skip
         scan = plan.layer.scan
         first = x.time + 1 if direction else 0
@@ -105,7 +111,8 @@ def forward(
         kept.saved.append(saved)
         work = pool.take(plan.work, dtype)
         try:
-            _drivers(cell).forward(
+            run_team(
+                _drivers(cell).forward, plan.threads,
                 kept.h.reshape(-1), memory.reshape(-1), saved.reshape(-1), work,
                 x.floats, x.tokens, *w, plan.layer,
             )  # fmt: skip
@@ -125,6 +132,7 @@ def backward(
     pool: WorkspacePool,
     *,
     wants_x: bool,
+    threads: int | None = None,
 ) -> Array:
     """BPTT of one layer: set `grads` and return the gradient of the input, empty if not wanted.
 
@@ -138,10 +146,12 @@ def backward(
         plan = plan_layer(
             cell, dtype, x.time, x.batch, x.size, kept.h.shape[3],
             directions=directions, direction=direction, tokens=x.is_tokens, keep=True,
+            threads=threads or get_threads(),
         )  # fmt: skip
         work = pool.take(plan.work, dtype)
         try:
-            _drivers(cell).backward(
+            run_team(
+                _drivers(cell).backward, plan.threads,
                 *g, d_x, direction > 0, carry[direction].reshape(-1), work, d_output,
                 kept.h.reshape(-1), kept.memory[direction].reshape(-1),
                 kept.saved[direction].reshape(-1), x.floats, x.tokens,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fastrnn.kernels import primitives
 from fastrnn.kernels.jit import dots_address, tile_address
+from fastrnn.kernels.team import ALONE
 from fastrnn.kernels.product import FAR, K_BLOCK
 from fastrnn.plan import tile_shape
 from fastrnn.simd import dots
@@ -65,7 +66,7 @@ def assert_product(
     scratch_size = (high * width + K_BLOCK) * lane
     work = np.full(GUARD + panel_size + GUARD + scratch_size + GUARD, np.nan, dtype)
     scratch = GUARD + panel_size + GUARD
-    primitives.pack(work, GUARD, b_memory, GUARD, *b_strides, k, columns, width)
+    primitives.pack(work, GUARD, b_memory, GUARD, *b_strides, k, columns, width, ALONE)
     primitives.product(
         c_memory, GUARD, columns + gap, a_memory, GUARD, *a_strides, work, GUARD,
         rows, k, columns, add, work, scratch, high, width, tile_address(np.dtype(dtype)),
@@ -171,7 +172,7 @@ def test_gather_and_scatter_are_products_with_one_hot_rows(embedding: bool, dtyp
     assert (memory[-GUARD:] == MARK).all()
 
     primitives.scatter_add(
-        flat, gate_stride, token_stride, memory, GUARD, tokens, first, rows, columns
+        flat, gate_stride, token_stride, memory, GUARD, columns, tokens, first, rows, columns
     )
     result = flat.reshape(size, columns).T if embedding else flat.reshape(columns, size)
     bound = np.abs(weights) + np.abs(expected).T @ one_hot

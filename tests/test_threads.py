@@ -9,17 +9,35 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import DTYPES, EACH_CELL, make_layer, normal
+from conftest import DTYPES, EACH_CELL, PLAIN, make_layer, normal
+
+import fastrnn
+from fastrnn import OneHot, plan, threads
+from fastrnn.cells import CELLS, LSTM, RNN_TANH
+from fastrnn.layers import Recurrent
 
 THREADS = 4
 TURNS = 8
+
+
+def forks(test: Any) -> Any:
+    """Mark of the tests that fork."""
+    warns = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+    able = "fork" in multiprocessing.get_all_start_methods()
+    return pytest.mark.skipif(not able, reason="this system cannot fork")(warns(test))
+
+
+def each(state: Any) -> tuple[Any, ...]:
+    return state if isinstance(state, tuple) else (state,)
 
 
 def train(layer: Any, x: Any) -> list[bytes]:
     """The bits of everything that a layer computes from x."""
     output, final, tape = layer.forward(x)
     grads = layer.backward(tape, np.ones_like(output), final)
-    return [a.tobytes() for a in (*layer(x), output, final, grads.x, grads.state, grads.flat)]
+    called, called_final = layer(x)
+    arrays = [called, *each(called_final), output, *each(final), grads.x, *each(grads.state)]
+    return [a.tobytes() for a in (*arrays, grads.flat)]
 
 
 @DTYPES
@@ -46,15 +64,8 @@ def _in_child(connection: Any, layer: Any, x: Any) -> None:
     connection.close()
 
 
-@pytest.mark.skipif(
-    "fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork"
-)
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@DTYPES
-@EACH_CELL
-def test_a_forked_child_gets_the_bits_of_its_parent(cell: Any, dtype: Any) -> None:
-    layer, x = make_layer(cell, 5, 37, 2, dtype=dtype), normal((30, 6, 5), dtype)
-    expected = train(layer, x)
+def in_forked_child(layer: Any, x: Any) -> list[bytes]:
+    """What `train` gives in a child."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_in_child, args=(theirs, layer, x))
@@ -62,7 +73,7 @@ def test_a_forked_child_gets_the_bits_of_its_parent(cell: Any, dtype: Any) -> No
     theirs.close()
     try:
         assert ours.poll(60), "the child does not answer"
-        assert ours.recv() == expected
+        received: list[bytes] = ours.recv()
         child.join(60)
         assert child.exitcode == 0
     finally:
@@ -70,4 +81,122 @@ def test_a_forked_child_gets_the_bits_of_its_parent(cell: Any, dtype: Any) -> No
             child.kill()
             child.join()
         ours.close()
+    return received
+
+
+@forks
+@DTYPES
+@EACH_CELL
+def test_a_forked_child_gets_the_bits_of_its_parent(cell: Any, dtype: Any) -> None:
+    layer, x = make_layer(cell, 5, 37, 2, dtype=dtype), normal((30, 6, 5), dtype)
+    expected = train(layer, x)
+    assert in_forked_child(layer, x) == expected
     assert train(layer, x) == expected
+
+
+@pytest.fixture
+def teams(monkeypatch: Any) -> Any:
+    """Teams of up to three threads for the smallest work, however few the cores are."""
+    monkeypatch.setattr(plan, "TEAM_WORK", 1)
+    monkeypatch.setattr(plan, "STEP_WORK", 1)
+    monkeypatch.setattr(threads, "available", lambda: 3)
+    monkeypatch.setattr(threads._pool, "limit", 3)
+    plan.plan_layer.cache_clear()
+    yield
+    plan.plan_layer.cache_clear()
+
+
+SHAPES = [  # T, N, I, H
+    (7, 1, 5, 200),  # the hidden units are shared
+    (5, 3, 9, 515),
+    (9, 12, 6, 40),  # the batch is shared
+    (40, 33, 17, 19),
+    (3, 50, 64, 256),  # unpacked input
+    (1, 1, 64, 1024),
+]
+
+
+@pytest.mark.usefixtures("teams")
+@DTYPES
+@pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.name)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_any_number_of_threads_gives_the_same_bits(shape: Any, cell: Any, dtype: Any) -> None:
+    time, batch, inputs, hidden = shape
+    results = []
+    for count in (1, 2, 3):
+        layer: Any = Recurrent(cell, inputs, hidden, bidirectional=True, dtype=dtype, threads=count)
+        layer.flat[...] = normal(layer.flat.shape, dtype) / hidden**0.5
+        args = (cell, np.dtype(dtype), time, batch, inputs, hidden)
+        assert plan.plan_layer(*args, threads=count).threads == count
+        results.append(train(layer, normal((time, batch, inputs), dtype, 1)))
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.usefixtures("teams")
+def test_tokens_are_shared_too() -> None:
+    tokens = np.random.default_rng(0).integers(7, size=(20, 9))
+    for cell in (RNN_TANH,):
+        results = []
+        for count in (1, 3):
+            layer: Any = Recurrent(cell, 7, 70, threads=count, seed=1)
+            output, _, tape = layer.forward(OneHot(tokens))
+            grads = layer.backward(tape, np.ones_like(output))
+            results.append([output.tobytes(), grads.flat.tobytes()])
+        assert results[0] == results[1]
+
+
+@pytest.mark.usefixtures("teams")
+def test_teams_of_many_callers_do_not_wait_for_each_other() -> None:
+    layer: Any = Recurrent(LSTM, 5, 70, threads=3)
+    x = normal((30, 13, 5), np.float32)
+    expected = train(layer, x)
+    assert PLAIN or threads._pool._started == 2
+    together = threading.Barrier(THREADS)
+
+    def work(_: int) -> bool:
+        together.wait(timeout=60)
+        return all(train(layer, x) == expected for _ in range(TURNS))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert all(pool.map(work, range(THREADS)))
+
+
+@forks
+@pytest.mark.usefixtures("teams")
+def test_a_forked_child_starts_its_own_team() -> None:
+    layer: Any = Recurrent(LSTM, 5, 70, threads=3)
+    x = normal((30, 13, 5), np.float32)
+    expected = train(layer, x)
+    assert PLAIN or threads._pool._started
+    assert in_forked_child(layer, x) == expected
+
+
+def test_threads_are_checked() -> None:
+    cores = threads.available()
+    with pytest.raises(ValueError, match=f"threads must be at most {cores}, the cores"):
+        fastrnn.set_threads(cores + 1)
+    with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
+        fastrnn.LSTM(3, 5, threads=0)
+    with pytest.raises(TypeError, match="threads must be an integer"):
+        fastrnn.set_threads("2")  # type: ignore[arg-type]
+    before = fastrnn.get_threads()
+    try:
+        fastrnn.set_threads(1)
+        assert fastrnn.get_threads() == 1
+    finally:
+        fastrnn.set_threads(before)
+
+
+def test_a_workers_error_reaches_the_caller_and_the_worker_lives_on() -> None:
+    worker = threads._Worker()
+
+    def fail() -> None:
+        raise KeyError("here")
+
+    worker.begin(fail)
+    with pytest.raises(KeyError, match="here"):
+        worker.finish()
+    done: list[int] = []
+    worker.begin(lambda: done.append(1))
+    worker.finish()
+    assert done == [1]

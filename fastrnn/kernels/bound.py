@@ -47,6 +47,8 @@ def drivers(cell: Cell) -> Drivers:
         primitives.scan_backward, step=jit.kernel(cell.backward), **names
     )
     made_from = (cell.forward, cell.backward, tuple(cell_names(cell).items()))
+    names["input_parts"] = jit.bind(layer.input_parts, **names)
+    names["set_zero"] = jit.kernel(layer.set_zero)
     parts = {
         "pack_forward": jit.bind(layer.pack_forward, **names),
         "run_forward": jit.bind(layer.run_forward, **names),

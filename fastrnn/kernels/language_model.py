@@ -32,6 +32,7 @@ from fastrnn.kernels.primitives import (
     restore_denormals,
     softmax_cross_entropy,
 )
+from fastrnn.kernels.team import ALONE
 from fastrnn.optimizers import Hyper
 
 GATES = STATES = 1
@@ -81,7 +82,7 @@ def forward_layer(layer, params, offsets, h, memory, saved, work, tokens, p, pac
     w_hh = params[o[1] : o[1] + rows * scan.hidden]
     if packs:
         b_ih, b_hh = params[o[2] : o[2] + rows], params[o[3] : o[3] + rows]
-        pack_forward(work, w_ih, w_hh, b_ih, b_hh, p)
+        pack_forward(work, w_ih, w_hh, b_ih, b_hh, ALONE, p)
     of_layer = h[layer * size : (layer + 1) * size]
     below = h[(layer - 1) * size + step : layer * size] if layer > 0 else h[:0]
     memory_size = OTHERS * scan.ring * step
@@ -89,7 +90,7 @@ def forward_layer(layer, params, offsets, h, memory, saved, work, tokens, p, pac
     run_forward(
         of_layer, memory[layer * memory_size : (layer + 1) * memory_size],
         saved[layer * saved_size : (layer + 1) * saved_size], work, below, tokens, w_ih, w_hh,
-        params[:0], p,
+        params[:0], ALONE, p,
     )  # fmt: skip
 
 
@@ -102,9 +103,9 @@ def run_head(params, grads, offsets, h_top, d_top, work, targets, trains, m):
     bias = params[o_bias : o_bias + vocabulary]
     tile_rows, width = m.first.tile_rows, m.first.width
     total_rows = m.first.time * scan.batch
-    pack(work, m.forward_panels, params, o, 1, hidden, hidden, vocabulary, width)
+    pack(work, m.forward_panels, params, o, 1, hidden, hidden, vocabulary, width, ALONE)
     if trains:
-        pack(work, m.backward_panels, params, o, hidden, 1, vocabulary, hidden, width)
+        pack(work, m.backward_panels, params, o, hidden, 1, vocabulary, hidden, width, ALONE)
     loss = 0.0
     for row in range(0, total_rows, m.rows):
         rows = min(m.rows, total_rows - row)
@@ -119,7 +120,7 @@ def run_head(params, grads, offsets, h_top, d_top, work, targets, trains, m):
             product(d_top, row * hidden, hidden, work, m.logits, vocabulary, 1,
                     work, m.backward_panels, rows, vocabulary, hidden, False,
                     work, m.scratch, tile_rows, width, scan.tile)  # fmt: skip
-            pack(work, m.row_panels, h_top, row * hidden, hidden, 1, rows, hidden, width)
+            pack(work, m.row_panels, h_top, row * hidden, hidden, 1, rows, hidden, width, ALONE)
             product(grads, o, hidden, work, m.logits, 1, vocabulary,
                     work, m.row_panels, vocabulary, rows, hidden, row > 0,
                     work, m.scratch, tile_rows, width, scan.tile)  # fmt: skip
@@ -153,7 +154,7 @@ def backward_layer(layer, params, grads, offsets, d_h, carry, work, h, memory, s
         grads[:0], d_x, False, carry, work, d_h[mine : mine + half], of_layer,
         memory[layer * memory_size : (layer + 1) * memory_size],
         saved[layer * saved_size : (layer + 1) * saved_size], below, tokens,
-        params[ih:ih_end], params[hh:hh_end], params[:0], p,
+        params[ih:ih_end], params[hh:hh_end], params[:0], ALONE, p,
     )  # fmt: skip
 
 
@@ -266,7 +267,8 @@ def generate(
     bias = params[o_bias : o_bias + vocabulary]
     head = work[m.layers * work_size :]
     if fresh:
-        pack(head, m.forward_panels, params, o, 1, hidden, hidden, vocabulary, m.first.width)
+        pack(head, m.forward_panels, params, o, 1, hidden, hidden, vocabulary, m.first.width,
+             ALONE)  # fmt: skip
     for step in range(given.size + out.size - 1):
         token[0] = given[step] if step < given.size else out[step - given.size]
         for layer in range(m.layers):

@@ -22,6 +22,7 @@ from fastrnn.kernels.primitives import (
     scatter_add,
 )
 from fastrnn.kernels.scan import Scan
+from fastrnn.kernels.team import share, share_rows, wait
 
 GATES = 1
 APART = 0
@@ -61,55 +62,91 @@ class Layer(NamedTuple):
     x_part: int
     r_delta: int
     row_panels: int
+    #: One for each thread of a team, so many elements apart.
     scratch: int
+    scratch_size: int
 
 
-def pack_forward(work, w_ih, w_hh, b_ih, b_hh, p):
+def pack_forward(work, w_ih, w_hh, b_ih, b_hh, team, p):
     """Bring the weights into the order of the forward scan."""
     hidden = p.scan.hidden
     for gate in range(GATES if RECURRENT and not p.scan.unpacked else 0):
         pack(work, p.recurrent_panels + gate * p.gate_panels, w_hh, gate * hidden * hidden,
-             1, hidden, hidden, hidden, p.scan.width)  # fmt: skip
+             1, hidden, hidden, hidden, p.scan.width, team)  # fmt: skip
     if not (p.tokens or p.unpacked):
-        pack(work, p.input_panels, w_ih, 0, 1, p.inputs, p.inputs, GATES * hidden, p.width)
+        pack(work, p.input_panels, w_ih, 0, 1, p.inputs, p.inputs, GATES * hidden, p.width, team)
     summed = (GATES - APART) * hidden
-    for j in range(GATES * hidden):
+    first, end = share(GATES * hidden, team)
+    for j in range(first, end):
         of_x = b_ih[j] if b_ih.size else 0
         of_r = b_hh[j] if b_hh.size else 0
         work[p.x_bias + j] = of_x + of_r if j < summed else of_x
         work[p.r_bias + j] = 0 if j < summed else of_r
 
 
-def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, p):
+def input_parts(work, x, tokens, w_ih, start, count, team, p):
+    """The gates' input parts for the times start .. start + count - 1, in ``work[p.x_part:]``.
+
+    A team that shares the batch makes each the rows that it scans itself, time by time. One that
+    shares the hidden units makes them together, and so does one that reads unpacked weights: dot
+    products of other rows would add in another order.
+    """
+    s = p.scan
+    gates_hidden = GATES * s.hidden
+    scratch = p.scratch + team.index * p.scratch_size
+    together = s.by_units or p.unpacked
+    if team.size == 1 or together:
+        stretches, stride, first, end = 1, 0, 0, count * s.batch
+    else:
+        stretches, stride = count, s.batch
+        first, end = share(s.batch, team)
+    for stretch in range(stretches):
+        of_x = start * s.batch + stretch * stride
+        to = p.x_part + stretch * stride * gates_hidden
+        if p.tokens:
+            if s.by_units:
+                first, end = share(count * s.batch, team)
+            gather(work, to + first * gates_hidden, w_ih, p.gate_stride, p.token_stride,
+                   tokens, of_x + first, end - first, gates_hidden)  # fmt: skip
+        elif p.unpacked:
+            tiles = (gates_hidden + p.dot_columns - 1) // p.dot_columns
+            tile, end_tile = share(tiles, team)
+            column = tile * p.dot_columns
+            wide = min(end_tile * p.dot_columns, gates_hidden) - column
+            product_unpacked(
+                work, to + column, gates_hidden, x, of_x * p.x_stride, p.x_stride,
+                w_ih, column * p.inputs, end, p.inputs, wide, p.dot_rows, p.dot_columns, s.dots,
+            )  # fmt: skip
+        else:
+            if s.by_units:
+                first, end = share_rows(count * s.batch, team)
+            product(work, to + first * gates_hidden, gates_hidden,
+                    x, (of_x + first) * p.x_stride, p.x_stride, 1,
+                    work, p.input_panels, end - first, p.inputs, gates_hidden, False,
+                    work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
+
+
+def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, team, p):
     """Scan all times from the initial states, the weights having been packed."""
     s = p.scan
     gates_hidden = GATES * s.hidden
     x_bias = work[p.x_bias : p.x_bias + gates_hidden]
     r_bias = work[p.r_bias : p.r_bias + gates_hidden]
     blocks = (p.time + p.block - 1) // p.block
+    wait(team)
     for i in range(blocks):
         start = p.block * (i if s.direction > 0 else blocks - 1 - i)
         count = min(p.block, p.time - start)
-        rows = count * s.batch
-        if p.tokens:
-            gather(work, p.x_part, w_ih, p.gate_stride, p.token_stride,
-                   tokens, start * s.batch, rows, gates_hidden)  # fmt: skip
-        elif p.unpacked:
-            product_unpacked(
-                work, p.x_part, gates_hidden, x, start * s.batch * p.x_stride, p.x_stride,
-                w_ih, 0, rows, p.inputs, gates_hidden, p.dot_rows, p.dot_columns, s.dots,
-            )  # fmt: skip
-        else:
-            product(work, p.x_part, gates_hidden, x, start * s.batch * p.x_stride, p.x_stride, 1,
-                    work, p.input_panels, rows, p.inputs, gates_hidden, False,
-                    work, p.scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
-        scan_forward(h, memory, saved, work, p.scratch, work, p.x_part,
-                     w_hh, units, work, p.recurrent_panels, x_bias, r_bias,
-                     start, count, s)  # fmt: skip
+        input_parts(work, x, tokens, w_ih, start, count, team, p)
+        if s.by_units or p.unpacked:
+            wait(team)
+        scan_forward(h, memory, saved, work, p.scratch + team.index * p.scratch_size,
+                     work, p.x_part, w_hh, units, work, p.recurrent_panels, x_bias, r_bias,
+                     start, count, team, s)  # fmt: skip
 
 
 def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
-                 h, memory, saved, x, tokens, w_ih, w_hh, units, p):  # fmt: skip
+                 h, memory, saved, x, tokens, w_ih, w_hh, units, team, p):  # fmt: skip
     """BPTT: set the gradients of the parameters and that of the input, or add to the latter.
 
     `carry` (S, N, H) holds the gradients of the last states, and those of the initial states on
@@ -120,72 +157,94 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wor
     gates_hidden = GATES * hidden
     step = batch * gates_hidden
     x_delta, r_delta = p.x_part, p.r_delta
-    fill_rows(d_units, 0, d_units.size, d_units[:0], 1, d_units.size)
-    if RECURRENT:
-        pack(work, p.recurrent_panels, w_hh, 0, hidden, 1, gates_hidden, hidden, s.width)
-    if d_x.size:
-        pack(work, p.input_panels, w_ih, 0, p.inputs, 1, gates_hidden, p.inputs, p.width)
+    scratch = p.scratch + team.index * p.scratch_size
     reverse = s.direction < 0
     blocks = (p.time + p.block - 1) // p.block
     first_step = 0
+    if RECURRENT:
+        pack(work, p.recurrent_panels, w_hh, 0, hidden, 1, gates_hidden, hidden, s.width, team)
+    if d_x.size:
+        pack(work, p.input_panels, w_ih, 0, p.inputs, 1, gates_hidden, p.inputs, p.width, team)
+    set_zero(d_units, team)
     if p.tokens or not blocks:
-        fill_rows(d_w_ih, 0, d_w_ih.size, d_w_ih[:0], 1, d_w_ih.size)
+        set_zero(d_w_ih, team)
     if not blocks:
-        fill_rows(d_w_hh, 0, d_w_hh.size, d_w_hh[:0], 1, d_w_hh.size)
-        fill_rows(d_b_ih, 0, d_b_ih.size, d_b_ih[:0], 1, d_b_ih.size)
-        fill_rows(d_b_hh, 0, d_b_hh.size, d_b_hh[:0], 1, d_b_hh.size)
+        set_zero(d_w_hh, team)
+        set_zero(d_b_ih, team)
+        set_zero(d_b_hh, team)
     for i in range(blocks):
         start = p.block * (i if reverse else blocks - 1 - i)
         count = min(p.block, p.time - start)
         rows = count * batch
         if i > 0:
+            # The last step of the block before is the first one that this block reads.
             after = 0 if reverse else count * step
             last = p.block * step if reverse else 0
-            copy(work, r_delta + after, work, r_delta + last, step)
-        scan_backward(work, work, x_delta, r_delta, carry, work, p.scratch, d_output, h, memory,
+            first, end = share(step, team)
+            copy(work, r_delta + after + first, work, r_delta + last + first, end - first)
+        wait(team)
+        scan_backward(work, work, x_delta, r_delta, carry, work, scratch, d_output, h, memory,
                       saved, d_units, units, work, p.recurrent_panels,
-                      start, count, i == 0, s)  # fmt: skip
+                      start, count, i == 0, team, s)  # fmt: skip
         skipped = step if reverse else 0
+        first, end = share_rows(gates_hidden, team)
         if RECURRENT:
             before = (start + (2 if reverse else 0)) * batch * s.stride + s.column
-            pack(work, p.row_panels, h, before, s.stride, 1, rows, hidden, p.width)
-            product(d_w_hh, 0, hidden, work, r_delta + skipped, 1, gates_hidden,
-                    work, p.row_panels, gates_hidden, rows, hidden, i > 0,
-                    work, p.scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
+            pack(work, p.row_panels, h, before, s.stride, 1, rows, hidden, p.width, team)
+            wait(team)
+            product(d_w_hh, first * hidden, hidden, work, r_delta + skipped + first,
+                    1, gates_hidden, work, p.row_panels, end - first, rows, hidden, i > 0,
+                    work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
+        wait(team)
         if p.tokens:
-            scatter_add(d_w_ih, p.gate_stride, p.token_stride, work, x_delta + skipped,
-                        tokens, start * batch, rows, gates_hidden)  # fmt: skip
+            scatter_add(d_w_ih[first * p.gate_stride :], p.gate_stride, p.token_stride,
+                        work, x_delta + skipped + first, gates_hidden,
+                        tokens, start * batch, rows, end - first)  # fmt: skip
         else:
             row = start * batch
-            pack(work, p.row_panels, x, row * p.x_stride, p.x_stride, 1, rows, p.inputs, p.width)
-            product(d_w_ih, 0, p.inputs, work, x_delta + skipped, 1, gates_hidden,
-                    work, p.row_panels, gates_hidden, rows, p.inputs, i > 0,
-                    work, p.scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
+            pack(work, p.row_panels, x, row * p.x_stride, p.x_stride, 1, rows, p.inputs, p.width,
+                 team)  # fmt: skip
+            wait(team)
+            product(d_w_ih, first * p.inputs, p.inputs, work, x_delta + skipped + first,
+                    1, gates_hidden, work, p.row_panels, end - first, rows, p.inputs, i > 0,
+                    work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
             if d_x.size:
-                product(d_x, row * p.x_stride, p.x_stride, work, x_delta + skipped, gates_hidden, 1,
-                        work, p.input_panels, rows, gates_hidden, p.inputs, add_x,
-                        work, p.scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
+                low, high = share_rows(rows, team)
+                product(d_x, (row + low) * p.x_stride, p.x_stride,
+                        work, x_delta + skipped + low * gates_hidden, gates_hidden, 1,
+                        work, p.input_panels, high - low, gates_hidden, p.inputs, add_x,
+                        work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         if d_b_ih.size:
-            column_sums(d_b_ih, work, x_delta + skipped, gates_hidden, rows, gates_hidden, i > 0)
+            column_sums(d_b_ih[first:end], work, x_delta + skipped + first, gates_hidden,
+                        rows, end - first, i > 0)  # fmt: skip
         if d_b_hh.size:
-            column_sums(d_b_hh, work, r_delta + skipped, gates_hidden, rows, gates_hidden, i > 0)
+            column_sums(d_b_hh[first:end], work, r_delta + skipped + first, gates_hidden,
+                        rows, end - first, i > 0)  # fmt: skip
         first_step = r_delta + (count * step if reverse else 0)
+        wait(team)
     if RECURRENT and blocks:
-        product(carry, 0, hidden, work, first_step, gates_hidden, 1,
-                work, p.recurrent_panels, batch, gates_hidden, hidden, H_CARRIED,
-                work, p.scratch, s.rows, s.width, s.tile)  # fmt: skip
+        low, high = share_rows(batch, team)
+        product(carry, low * hidden, hidden, work, first_step + low * gates_hidden,
+                gates_hidden, 1, work, p.recurrent_panels, high - low, gates_hidden, hidden,
+                H_CARRIED, work, scratch, s.rows, s.width, s.tile)  # fmt: skip
 
 
-def forward(h, memory, saved, work, x, tokens, w_ih, w_hh, b_ih, b_hh, units, p):
+def set_zero(array, team):
+    """Set this thread's part of `array` to zero."""
+    first, end = share(array.size, team)
+    fill_rows(array, first, 0, array[:0], 1, end - first)
+
+
+def forward(h, memory, saved, work, x, tokens, w_ih, w_hh, b_ih, b_hh, units, team, p):
     """The whole layer in one call."""
-    pack_forward(work, w_ih, w_hh, b_ih, b_hh, p)
-    run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, p)
+    pack_forward(work, w_ih, w_hh, b_ih, b_hh, team, p)
+    run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, team, p)
 
 
 def backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
-             h, memory, saved, x, tokens, w_ih, w_hh, units, p):  # fmt: skip
+             h, memory, saved, x, tokens, w_ih, w_hh, units, team, p):  # fmt: skip
     """`run_backward` in one call, denormals being taken as zero."""
     before = flush_denormals()
     run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
-                 h, memory, saved, x, tokens, w_ih, w_hh, units, p)  # fmt: skip
+                 h, memory, saved, x, tokens, w_ih, w_hh, units, team, p)  # fmt: skip
     restore_denormals(before)

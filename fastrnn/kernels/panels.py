@@ -8,6 +8,7 @@ stands in ``vectors * lanes`` adjacent numbers; the panel of column j begins at 
 from __future__ import annotations
 
 from fastrnn.kernels.jit import kernel
+from fastrnn.kernels.team import share
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import copy_transposed, load, store
 
@@ -26,15 +27,20 @@ def split(total, largest):
 
 
 @kernel
-def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns, width):
-    """Copy B, whose element (k, j) is ``b[b_offset + k * k_stride + j * column_stride]``."""
+def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns, width, team):
+    """Copy B, whose element (k, j) is ``b[b_offset + k * k_stride + j * column_stride]``.
+
+    The team shares the panels.
+    """
     lanes = VECTOR_BYTES // b.itemsize
     count, base, extra = split((columns + lanes - 1) // lanes, width)
+    first_panel, end_panel = share(count, team)
+    first_column = lanes * (first_panel * base + min(first_panel, extra))
     if column_stride == 1:
         # Some rows at a time: with all of them, a matrix of 1024 rows took five times as long.
         for first in range(0, k, ROWS_AT_A_TIME):
-            column = 0
-            for panel in range(count):
+            column = first_column
+            for panel in range(first_panel, end_panel):
                 wide = lanes * (base + (panel < extra))
                 start = panel_offset + k * column
                 for i in range(first, min(k, first + ROWS_AT_A_TIME)):
@@ -44,8 +50,8 @@ def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns,
                         store(panels, start + i * wide + v, lanes, values)
                 column += wide
         return
-    column = 0
-    for panel in range(count):
+    column = first_column
+    for panel in range(first_panel, end_panel):
         wide = lanes * (base + (panel < extra))
         start = panel_offset + k * column
         for v in range(0, wide, lanes):

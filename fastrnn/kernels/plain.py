@@ -26,7 +26,7 @@ def _matrix(a, offset, row_stride, column_stride, rows, columns):
     return as_strided(start, (rows, columns), (row_stride * size, column_stride * size))
 
 
-def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns, width):
+def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns, width, team):
     """See `fastrnn.kernels.panels.pack`."""
     packed = _matrix(panels, panel_offset, columns, 1, k, columns)
     packed[...] = _matrix(b, b_offset, k_stride, column_stride, k, columns)
@@ -86,10 +86,12 @@ def gather(c, c_offset, weights, gate_stride, token_stride, tokens, first, rows,
     _matrix(c, c_offset, columns, 1, rows, columns)[...] = table[tokens[first : first + rows]]
 
 
-def scatter_add(weights, gate_stride, token_stride, d, d_offset, tokens, first, rows, columns):
+def scatter_add(
+    weights, gate_stride, token_stride, d, d_offset, d_stride, tokens, first, rows, columns
+):
     """See `fastrnn.kernels.tokens.scatter_add`."""
     table = _token_rows(weights, gate_stride, token_stride, columns)
-    np.add.at(table, tokens[first : first + rows], _matrix(d, d_offset, columns, 1, rows, columns))
+    np.add.at(table, tokens[first : first + rows], _matrix(d, d_offset, d_stride, 1, rows, columns))
 
 
 class _Slots:
@@ -110,7 +112,8 @@ class _Slots:
 
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
-                 w_hh, units, panels, panel_offset, x_bias, r_bias, first, count, s):  # fmt: skip
+                 w_hh, units, panels, panel_offset, x_bias, r_bias,
+                 first, count, team, s):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_forward`."""
     if not h.size:
         return
@@ -145,7 +148,8 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
 
 def scan_backward(
     x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
-    d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins, s,
+    d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins, team,
+    s,
 ):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_backward`."""
     if not h.size:

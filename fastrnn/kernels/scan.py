@@ -28,8 +28,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.panels import split
 from fastrnn.kernels.product import multiply_panel, product_unpacked
+from fastrnn.kernels.team import share, wait
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import load, load_each, store, store_each
 from fastrnn.simd.vector import add_each, input_deltas, preactivations, recurrent_deltas
@@ -66,10 +68,23 @@ class Scan(NamedTuple):
     unpacked: int
     #: Address of the compiled dot products.
     dots: int
+    #: Whether a team shares the hidden units, and meets after every step, or the rows of the batch.
+    by_units: int
+
+
+@kernel
+def part(panels, team, s):
+    """The rows and panels of this thread: (first_row, end_row, first_panel, end_panel)."""
+    if s.by_units:
+        first, end = share(panels, team)
+        return 0, s.batch, first, end
+    first, end = share(s.batch, team)
+    return first, end, 0, panels
 
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
-                 w_hh, units, panels, panel_offset, x_bias, r_bias, first, count, s):  # fmt: skip
+                 w_hh, units, panels, panel_offset, x_bias, r_bias,
+                 first, count, team, s):  # fmt: skip
     """Steps of the times first .. first + count - 1, in the scan's direction.
 
     `panels` holds `w_hh` transposed, a matrix (H, H) for each gate; where `w_hh` is read unpacked,
@@ -79,18 +94,19 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     lanes = VECTOR_BYTES // h.itemsize
     batch, hidden = s.batch, s.hidden
     panel_count, panel_base, panel_extra = split((hidden + lanes - 1) // lanes, s.width)
-    group_count, group_base, group_extra = split(batch, ROWS)
+    first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
+    group_count, group_base, group_extra = split(end_row - first_row, ROWS)
     gate_panels = hidden * lanes * ((hidden + lanes - 1) // lanes)
     for i in range(count):
         turn = i if s.direction > 0 else count - 1 - i
         now = first + turn + 1
         before = now - s.direction
-        for turn_of_panel in range(panel_count):
-            panel = turn_of_panel if i % 2 == 0 else panel_count - 1 - turn_of_panel
+        for panel in range(first_panel, end_panel):
+            panel = panel if i % 2 == 0 else first_panel + end_panel - 1 - panel
             vectors = panel_base + (panel < panel_extra)
             wide = vectors * lanes
             column = lanes * (panel * panel_base + min(panel, panel_extra))
-            row = 0
+            row = first_row
             for group in range(group_count):
                 rows = group_base + (group < group_extra)
                 from_row = (before * batch + row) * s.stride + s.column
@@ -136,11 +152,14 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                         if s.keep:
                             store_each(saved, at_saved + j, hidden, left, kept)
                 row += rows
+        if s.by_units:
+            wait(team)
 
 
 def scan_backward(
     x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
-    d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins, s,
+    d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins, team,
+    s,
 ):  # fmt: skip
     """Gradients of the pre-activations for the times first .. first + count - 1, last step first.
 
@@ -158,7 +177,8 @@ def scan_backward(
     batch, hidden = s.batch, s.hidden
     gates_hidden = GATES * hidden
     panel_count, panel_base, panel_extra = split((hidden + lanes - 1) // lanes, s.width)
-    group_count, group_base, group_extra = split(batch, ROWS)
+    first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
+    group_count, group_base, group_extra = split(end_row - first_row, ROWS)
     slot, slot_carry = s.ring * batch * hidden, batch * hidden
     for i in range(count):
         turn = count - 1 - i if s.direction > 0 else i
@@ -166,12 +186,12 @@ def scan_backward(
         before = now - s.direction
         here = turn + (s.direction < 0)
         starts = begins and i == 0
-        for turn_of_panel in range(panel_count):
-            panel = turn_of_panel if i % 2 == 0 else panel_count - 1 - turn_of_panel
+        for panel in range(first_panel, end_panel):
+            panel = panel if i % 2 == 0 else first_panel + end_panel - 1 - panel
             vectors = panel_base + (panel < panel_extra)
             wide = vectors * lanes
             column = lanes * (panel * panel_base + min(panel, panel_extra))
-            row = 0
+            row = first_row
             for group in range(group_count):
                 rows = group_base + (group < group_extra)
                 if RECURRENT and not starts:
@@ -231,3 +251,5 @@ def scan_backward(
                         skipped = at_carry + (0 if H_CARRIED else slot_carry)
                         store_each(carry, skipped + j, slot_carry, left, d_old)
                 row += rows
+        if s.by_units:
+            wait(team)

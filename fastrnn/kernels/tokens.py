@@ -28,12 +28,14 @@ def gather(c, c_offset, weights, gate_stride, token_stride, tokens, first, rows,
 
 
 @kernel
-def scatter_add(weights, gate_stride, token_stride, d, d_offset, tokens, first, rows, columns):
+def scatter_add(
+    weights, gate_stride, token_stride, d, d_offset, d_stride, tokens, first, rows, columns
+):
     """Add row i of D (rows, columns) to the weights of token ``tokens[first + i]``."""
     lanes = VECTOR_BYTES // d.itemsize
     for i in range(rows):
         target = tokens[first + i] * token_stride
-        source = d_offset + i * columns
+        source = d_offset + i * d_stride
         if gate_stride == 1:
             for j in range(0, columns, lanes):
                 left = columns - j

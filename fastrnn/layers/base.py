@@ -27,6 +27,7 @@ from fastrnn.layers.values import Grads, OneHot, State, Tape
 from fastrnn.params import Parameters, Spec
 from fastrnn.plan import WorkspacePool
 from fastrnn.recurrence import Input, Weights
+from fastrnn.threads import check_threads
 
 
 class Recurrent(FixedSizes, Generic[State]):
@@ -50,6 +51,7 @@ class Recurrent(FixedSizes, Generic[State]):
         *,
         dtype: DTypeLike = np.float32,
         seed: int | None = None,
+        threads: int | None = None,
     ) -> None:
         self.cell = cell
         self.input_size = check_integer("input_size", input_size, least=1)
@@ -60,6 +62,7 @@ class Recurrent(FixedSizes, Generic[State]):
         self.dropout = check_number("dropout", dropout, least=0, most=1)
         self.bidirectional = check_bool("bidirectional", bidirectional)
         self.dtype = check_dtype(dtype)
+        self.threads = None if threads is None else check_threads(threads)
         self.directions = 2 if bidirectional else 1
         self._parameters = Parameters(self._specs(), self.dtype)
         self._spans = self._find_spans()
@@ -215,7 +218,7 @@ class Recurrent(FixedSizes, Generic[State]):
             d_outputs = recurrence.backward(
                 self.cell, tape.inputs[layer], tape.kept[layer], d_outputs, carry[of_layer],
                 self._weights(self.flat, layer), self._weights(flat, layer),
-                self._pool, wants_x=wants,
+                self._pool, wants_x=wants, threads=self.threads,
             )  # fmt: skip
         d_x = None
         if wants_x and not last.is_tokens:
@@ -240,6 +243,7 @@ class Recurrent(FixedSizes, Generic[State]):
             kept = recurrence.forward(
                 self.cell, current, initial, self.hidden_size,
                 self._weights(self.flat, layer), self._pool, keep=keep,
+                threads=self.threads,
             )  # fmt: skip
             for direction in range(self.directions):
                 for place, value in zip(final, kept.final(direction), strict=True):

@@ -20,7 +20,8 @@ class GRU(Recurrent[Array]):
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed,
+    threads
         As those of `fastrnn.RNN`.
 
     Attributes
@@ -53,8 +54,9 @@ class GRU(Recurrent[Array]):
         *,
         dtype: DTypeLike = np.float32,
         seed: int | None = None,
+        threads: int | None = None,
     ) -> None:
         super().__init__(
             CELL, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
-            dtype=dtype, seed=seed,
+            dtype=dtype, seed=seed, threads=threads,
         )  # fmt: skip

@@ -19,7 +19,8 @@ class LSTM(Recurrent[tuple[Array, Array]]):
 
     Parameters
     ----------
-    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed
+    input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed,
+    threads
         As those of `fastrnn.RNN`.
 
     Attributes
@@ -52,8 +53,9 @@ class LSTM(Recurrent[tuple[Array, Array]]):
         *,
         dtype: DTypeLike = np.float32,
         seed: int | None = None,
+        threads: int | None = None,
     ) -> None:
         super().__init__(
             CELL, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
-            dtype=dtype, seed=seed,
+            dtype=dtype, seed=seed, threads=threads,
         )  # fmt: skip

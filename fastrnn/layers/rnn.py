@@ -37,6 +37,8 @@ class RNN(Recurrent[Array]):
         Of parameters, inputs and outputs alike.
     seed : int, optional
         For the initial parameters, uniform in +-1/sqrt(H), and for dropout.
+    threads : int, optional
+        Threads that one call may use; if not given, as `fastrnn.set_threads` says.
 
     Attributes
     ----------
@@ -71,10 +73,11 @@ class RNN(Recurrent[Array]):
         nonlinearity: str = "tanh",
         dtype: DTypeLike = np.float32,
         seed: int | None = None,
+        threads: int | None = None,
     ) -> None:
         self.nonlinearity = check_choice("nonlinearity", nonlinearity, ("tanh", "relu"))
         super().__init__(
             RNN_TANH if nonlinearity == "tanh" else RNN_RELU,
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
-            dtype=dtype, seed=seed,
+            dtype=dtype, seed=seed, threads=threads,
         )  # fmt: skip

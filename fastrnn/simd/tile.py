@@ -86,21 +86,17 @@ class MicroKernel:
         return carried
 
 
-def chains_for(sums: int) -> int:
-    """How many times as many sums a tile needs, for `CHAINS` of them to be independent."""
-    chains = 1
-    while chains < UNROLL and sums * chains < CHAINS:
-        chains *= 2
-    return chains
-
-
 class _Tile(MicroKernel):
     """The function of one tile shape."""
 
     def __init__(self, module: ir.Module, vector: Vector, rows: int, vectors: int) -> None:
         self.vector, self.rows, self.vectors = vector, rows, vectors
         self.sums = rows * vectors
-        self.chains = chains_for(self.sums)
+        self.chains = 1
+        # Tiles of several rows all add in one order, however many rows there are: a batch can be
+        # cut anywhere, and the same bits come out.
+        while rows == 1 and self.chains < UNROLL and self.sums * self.chains < CHAINS:
+            self.chains *= 2
         element = vector.llvm().element.as_pointer()
         super().__init__(
             module,

@@ -1,0 +1,171 @@
+"""Teams of threads: Python threads that wait, and run compiled drivers, which release the GIL.
+
+A call takes as many idle threads as it wants and there are; it never waits for one that serves
+another call, so that calls from many threads cannot block each other. A process that was forked
+starts its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastrnn.checks import check_integer
+
+
+def available() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _offer_core() -> int:
+    """Address of the system's function that gives up the core, 0 if there is none."""
+    try:
+        library = ctypes.CDLL(None) if os.name == "posix" else ctypes.CDLL("kernel32")
+        name = "sched_yield" if os.name == "posix" else "SwitchToThread"
+        return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
+    except (AttributeError, OSError):  # pragma: no cover - no such system here
+        return 0
+
+
+class _Worker(threading.Thread):
+    """A thread that runs one task after the other; a daemon, so that it keeps no process alive."""
+
+    def __init__(self) -> None:
+        super().__init__(name="fastrnn", daemon=True)
+        self._wake = threading.Semaphore(0)
+        self._done = threading.Semaphore(0)
+        self._task: Callable[[], Any] | None = None
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            self._wake.acquire()
+            assert self._task is not None
+            try:
+                self._task()
+            except BaseException as error:
+                self._error = error
+            self._task = None
+            self._done.release()
+
+    def begin(self, task: Callable[[], Any]) -> None:
+        """Run a task; `finish` must follow."""
+        self._task = task
+        self._wake.release()
+
+    def finish(self) -> None:
+        """Wait until the task is done, even if an interrupt arrives, and raise what it raised."""
+        interrupt: BaseException | None = None
+        while True:
+            try:
+                self._done.acquire()
+                break
+            except BaseException as error:
+                interrupt = error
+        failure, self._error = interrupt or self._error, None
+        if failure:
+            raise failure
+
+
+class _Pool:
+    """The idle workers of this process."""
+
+    def __init__(self) -> None:
+        self.limit = available()
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew, as a forked process must: threads are not inherited."""
+        self._lock = threading.Lock()
+        self._idle: list[_Worker] = []
+        self._started = 0
+
+    def take(self, count: int) -> list[_Worker]:
+        """At most `count` idle workers, new ones if there may be more."""
+        with self._lock:
+            taken = [self._idle.pop() for _ in range(min(count, len(self._idle)))]
+            while len(taken) < count and self._started < self.limit - 1:
+                taken.append(_Worker())
+                self._started += 1
+        return taken
+
+    def give(self, workers: list[_Worker]) -> None:
+        """Return them."""
+        with self._lock:
+            self._idle.extend(workers)
+
+
+_pool = _Pool()
+_OFFER = _offer_core()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.forget)
+
+
+def set_threads(threads: int) -> None:
+    """Set how many threads one call may use; at first all cores that the process may use.
+
+    Small calls use fewer. Results are the same bits for any number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `threads` is no integer from 1 to the number of cores that this process may use.
+    """
+    _pool.limit = check_threads(threads)
+
+
+def get_threads() -> int:
+    """How many threads one call may use."""
+    return _pool.limit
+
+
+def check_threads(threads: int) -> int:
+    """`threads` as an int, or TypeError or ValueError."""
+    count = check_integer("threads", threads, least=1)
+    if count > available():
+        raise ValueError(
+            f"threads must be at most {available()}, the cores that this process may use, "
+            f"got {count}"
+        )
+    return count
+
+
+def run_team(driver: Callable[..., Any], size: int, *args: Any) -> None:
+    """Call ``driver(*args[:-1], team, args[-1])`` in each of `size` threads, or fewer, at once.
+
+    All but the caller are those that are idle; a driver does the same with fewer. Without the JIT
+    there is only the caller.
+    """
+    from fastrnn.kernels.jit import DISABLED
+    from fastrnn.kernels.team import ALONE, Team
+
+    workers = _pool.take(size - 1) if size > 1 and not DISABLED else []
+    if not workers:
+        driver(*args[:-1], ALONE, args[-1])
+        return
+    barrier = np.zeros(1, np.int64)
+    size = len(workers) + 1
+
+    def task(index: int) -> None:
+        team = Team(index, size, barrier.ctypes.data, _OFFER)
+        driver(*args[:-1], team, args[-1])
+
+    begun = []
+    try:
+        for index, worker in enumerate(workers, start=1):
+            begun.append(worker)
+            worker.begin(lambda index=index: task(index))  # type: ignore[misc]
+        task(0)
+    finally:
+        for worker in begun:
+            worker.finish()
+        _pool.give(workers)
