@@ -93,7 +93,7 @@ def input_parts(work, x, tokens, w_ih, start, count, team, p):
     """
     s = p.scan
     gates_hidden = GATES * s.hidden
-    scratch = p.scratch + team.index * p.scratch_size
+    scratch = p.scratch + team.member * p.scratch_size
     together = s.by_units or p.unpacked
     if team.size == 1 or together:
         stretches, stride, first, end = 1, 0, 0, count * s.batch
@@ -140,7 +140,7 @@ def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, team, p):
         input_parts(work, x, tokens, w_ih, start, count, team, p)
         if s.by_units or p.unpacked:
             wait(team)
-        scan_forward(h, memory, saved, work, p.scratch + team.index * p.scratch_size,
+        scan_forward(h, memory, saved, work, p.scratch + team.member * p.scratch_size,
                      work, p.x_part, w_hh, units, work, p.recurrent_panels, x_bias, r_bias,
                      start, count, team, s)  # fmt: skip
 
@@ -157,7 +157,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wor
     gates_hidden = GATES * hidden
     step = batch * gates_hidden
     x_delta, r_delta = p.x_part, p.r_delta
-    scratch = p.scratch + team.index * p.scratch_size
+    scratch = p.scratch + team.member * p.scratch_size
     reverse = s.direction < 0
     blocks = (p.time + p.block - 1) // p.block
     first_step = 0

@@ -19,7 +19,7 @@ class Team(NamedTuple):
     """What one thread knows of its team."""
 
     #: Which of the team's threads this is.
-    index: int
+    member: int
     size: int
     #: Addresses of the barrier's counter and of the function that offers the core to others.
     barrier: int
@@ -33,7 +33,7 @@ ALONE = Team(0, 1, 0, 0)
 @kernel
 def share(total, team):
     """Of `total` things, those of this thread: (first, end)."""
-    return total * team.index // team.size, total * (team.index + 1) // team.size
+    return total * team.member // team.size, total * (team.member + 1) // team.size
 
 
 @kernel
@@ -44,7 +44,7 @@ def share_rows(rows, team):
     """
     if rows >= 2 * team.size:
         return share(rows, team)
-    return (0, rows) if team.index == 0 else (rows, rows)
+    return (0, rows) if team.member == 0 else (rows, rows)
 
 
 @kernel
