@@ -29,6 +29,10 @@ LARGE_BYTES = 1 << 18
 #: the third-level cache (Zen 4).
 ONE_STREAM_BYTES = 1 << 21
 
+#: Bytes of a row of a panel for few rows of the batch. With 40 KB of weights, H = 100, there are
+#: then two, and the one that is in the first-level cache is taken first: `fastrnn.kernels.scan`.
+NARROW_BYTES = 256
+
 #: Multiply-adds that keep one thread busy for some 0.2 ms: with fewer a team is not worth waking.
 TEAM_WORK = 10_000_000
 #: Multiply-adds of one time step that keep one thread busy for some 3 us, ten times what it takes
@@ -41,13 +45,26 @@ ALIGNMENT = 64
 
 def tile_shape(rows: int) -> tuple[int, int]:
     """Rows and vectors of the register tile for a product of `rows` rows."""
-    from fastrnn.simd.cpu import ACCUMULATORS
-    from fastrnn.simd.tile import ROWS_MAX, VECTORS_MAX
+    from fastrnn.simd.cpu import ACCUMULATORS, VECTOR_BYTES
+    from fastrnn.simd.tile import ROWS_MAX
 
     if rows < 5:
         high = max(1, rows)
-        return high, min(VECTORS_MAX, ACCUMULATORS // high)
+        return high, min(NARROW_BYTES // VECTOR_BYTES, ACCUMULATORS // high)
     return ROWS_MAX, ACCUMULATORS // ROWS_MAX
+
+
+def scan_shape(rows: int, gates: int) -> tuple[int, int]:
+    """Rows, and vectors of hidden units for each gate, of the tile of a forward step."""
+    from fastrnn.simd.cpu import ACCUMULATORS
+    from fastrnn.simd.tile import ROWS_MAX, VECTORS_MAX, gates_together
+
+    together = gates_together(gates)
+    if together == 1:
+        return tile_shape(rows)
+    vectors = VECTORS_MAX if rows == 1 else tile_shape(rows)[1]
+    width = max(1, vectors // together)
+    return max(1, min(rows, ROWS_MAX, ACCUMULATORS // (width * together))), width
 
 
 class Regions:
@@ -142,7 +159,8 @@ def plan_layer(
     gates = len(cell.gates)
     gates_hidden = gates * hidden
     block = max(1, min(time, -(-BLOCK_ROWS // max(1, batch))))
-    rows, vectors = tile_shape(batch)
+    rows, vectors = scan_shape(batch, gates)
+    back_rows, back_vectors = tile_shape(batch)
     tile_rows, tile_width = tile_shape(BLOCK_ROWS)
 
     def packs(rows: int, k: int) -> bool:
@@ -156,10 +174,12 @@ def plan_layer(
         one_stream = gates_hidden * hidden * dtype.itemsize > ONE_STREAM_BYTES
         unpacked = 1 if one_stream else dots.columns_for(batch)
     dot_rows = min(dots.ROWS_MAX, max(1, block * batch))
-    panels = -(-padded(hidden) // width // vectors)
+    panels = -(-padded(hidden) // width // max(vectors, back_vectors))
     size, by_units = team_size(threads, cell, time, batch, 0 if tokens else inputs, hidden, panels)
     lines = ALIGNMENT // dtype.itemsize
-    tile = max(min(batch, ROWS) * vectors * gates, tile_rows * tile_width) + K_BLOCK
+    tile = K_BLOCK + max(
+        min(batch, ROWS) * max(vectors * gates, back_vectors), tile_rows * tile_width
+    )
     scratch_size = -(-tile * width // lines) * lines
     regions = Regions(dtype.itemsize)
     delta = regions.add((block + 1) * batch * gates_hidden)
@@ -174,8 +194,11 @@ def plan_layer(
             keep=int(keep and bool(cell.saved)),
             rows=rows,
             width=vectors,
+            back_rows=back_rows,
+            back_width=back_vectors,
             tile=tile_address(dtype),
             unpacked=unpacked,
+            dot_rows=min(dots.ROWS_MAX, max(1, batch)),
             dots=dots_address(dtype),
             by_units=int(by_units),
         ),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from fastrnn.cells import Cell
 from fastrnn.kernels import jit, language_model, layer, primitives
 from fastrnn.optimizers import Optimizer
+from fastrnn.simd.tile import gates_together
 
 
 class Drivers(NamedTuple):
@@ -26,6 +27,7 @@ def cell_names(cell: Cell) -> dict[str, Any]:
     """The numbers by which drivers know a cell."""
     return {
         "GATES": len(cell.gates),
+        "TOGETHER": gates_together(len(cell.gates)),
         "STATES": len(cell.states),
         "OTHERS": len(cell.states) - 1,
         "SAVED": len(cell.saved),

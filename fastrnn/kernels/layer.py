@@ -16,6 +16,7 @@ from fastrnn.kernels.primitives import (
     flush_denormals,
     gather,
     pack,
+    pack_gates,
     product,
     product_unpacked,
     restore_denormals,
@@ -24,7 +25,7 @@ from fastrnn.kernels.primitives import (
 from fastrnn.kernels.scan import Scan
 from fastrnn.kernels.team import share, share_rows, wait
 
-GATES = 1
+GATES = TOGETHER = 1
 APART = 0
 H_CARRIED = False
 RECURRENT = True
@@ -70,9 +71,10 @@ class Layer(NamedTuple):
 def pack_forward(work, w_ih, w_hh, b_ih, b_hh, team, p):
     """Bring the weights into the order of the forward scan."""
     hidden = p.scan.hidden
-    for gate in range(GATES if RECURRENT and not p.scan.unpacked else 0):
-        pack(work, p.recurrent_panels + gate * p.gate_panels, w_hh, gate * hidden * hidden,
-             1, hidden, hidden, hidden, p.scan.width, team)  # fmt: skip
+    for gate in range(0, GATES if RECURRENT and not p.scan.unpacked else 0, TOGETHER):
+        pack_gates(work, p.recurrent_panels + gate * p.gate_panels,
+                   w_hh[gate * hidden * hidden :], TOGETHER, hidden, hidden, p.scan.width,
+                   team)  # fmt: skip
     if not (p.tokens or p.unpacked):
         pack(work, p.input_panels, w_ih, 0, 1, p.inputs, p.inputs, GATES * hidden, p.width, team)
     summed = (GATES - APART) * hidden
@@ -162,7 +164,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wor
     blocks = (p.time + p.block - 1) // p.block
     first_step = 0
     if RECURRENT:
-        pack(work, p.recurrent_panels, w_hh, 0, hidden, 1, gates_hidden, hidden, s.width, team)
+        pack(work, p.recurrent_panels, w_hh, 0, hidden, 1, gates_hidden, hidden, s.back_width, team)
     if d_x.size:
         pack(work, p.input_panels, w_ih, 0, p.inputs, 1, gates_hidden, p.inputs, p.width, team)
     set_zero(d_units, team)
@@ -226,7 +228,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wor
         low, high = share_rows(batch, team)
         product(carry, low * hidden, hidden, work, first_step + low * gates_hidden,
                 gates_hidden, 1, work, p.recurrent_panels, high - low, gates_hidden, hidden,
-                H_CARRIED, work, scratch, s.rows, s.width, s.tile)  # fmt: skip
+                H_CARRIED, work, scratch, s.back_rows, s.back_width, s.tile)  # fmt: skip
 
 
 def set_zero(array, team):

@@ -63,6 +63,27 @@ def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns,
 
 
 @kernel
+def pack_gates(panels, panel_offset, w, gates, k, units, width, team):
+    """Copy weights W (gates * units, k), transposed, so that a panel holds all gates of its units.
+
+    Row k of a panel of `vectors` vectors of units has that many of the first gate, then of the
+    second, and so on; the panel of unit j begins at element ``gates * k * j``.
+    """
+    lanes = VECTOR_BYTES // w.itemsize
+    count, base, extra = split((units + lanes - 1) // lanes, width)
+    first_panel, end_panel = share(count, team)
+    for panel in range(first_panel, end_panel):
+        vectors = base + (panel < extra)
+        first = lanes * (panel * base + min(panel, extra))
+        start = panel_offset + gates * k * first
+        for gate in range(gates):
+            for v in range(vectors):
+                unit = first + v * lanes
+                _pack_strided(panels, start + (gate * vectors + v) * lanes, gates * vectors * lanes,
+                              w, (gate * units + unit) * k, 1, k, k, units - unit)  # fmt: skip
+
+
+@kernel
 def _pack_strided(panels, start, wide, b, b_offset, k_stride, column_stride, k, columns):
     """Copy the next `lanes` columns of B, or the fewer that are left."""
     lanes = VECTOR_BYTES // b.itemsize

@@ -32,6 +32,13 @@ def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns,
     packed[...] = _matrix(b, b_offset, k_stride, column_stride, k, columns)
 
 
+def pack_gates(panels, panel_offset, w, gates, k, units, width, team):
+    """See `fastrnn.kernels.panels.pack_gates`; here one matrix (k, units) for each gate."""
+    for gate in range(gates):
+        place = panel_offset + gate * _panel_stride(units, w.itemsize) // units * k if units else 0
+        pack(panels, place, w, gate * units * k, 1, k, k, units, width, team)
+
+
 def product(
     c, c_offset, c_stride, a, a_offset, a_row_stride, a_step, panels, panel_offset,
     rows, k, columns, add, scratch, scratch_offset, tile_rows, width, address,

@@ -11,6 +11,7 @@ if jit.DISABLED:
         gather,
         gradient_norm,
         pack,
+        pack_gates,
         product,
         product_unpacked,
         restore_denormals,
@@ -24,7 +25,7 @@ if jit.DISABLED:
 else:
     import fastrnn.simd.math  # gives the equations' functions their form on vectors
     from fastrnn.kernels.loss import softmax_cross_entropy
-    from fastrnn.kernels.panels import pack
+    from fastrnn.kernels.panels import pack, pack_gates
     from fastrnn.kernels.product import (
         column_sums,
         copy,
@@ -45,6 +46,7 @@ __all__ = [
     "gather",
     "gradient_norm",
     "pack",
+    "pack_gates",
     "product",
     "product_unpacked",
     "restore_denormals",

@@ -82,7 +82,8 @@ def product(
 def multiply_panel(c, c_offset, c_stride, a, a_offset, a_stride, panels, panel_offset,
                    k, rows, tile_rows, vectors, address):  # fmt: skip
     """C (rows, vectors * lanes)  =  A (rows, k) @ one panel."""
-    count, base, extra = split(rows, tile_rows)
+    # A division takes as long as a small tile.
+    count, base, extra = split(rows, tile_rows) if rows > tile_rows else (1, rows, 0)
     row = 0
     for i in range(count):
         high = base + (i < extra)

@@ -25,11 +25,22 @@ from fastrnn.simd.vector import INT, Vector, llvm_intrinsic, splat
 UNROLL = 4
 #: Independent sums that hide the latency of FMA (4 cycles, 2 a cycle).
 CHAINS = 8
-#: Widest panel, in vectors: 256 bytes. The 40 KB of a batch of one and H = 100 are then two panels,
-#: the one in the first-level cache taken first (`fastrnn.kernels.scan`).
-VECTORS_MAX = 256 // cpu.VECTOR_BYTES
+#: Widest panel, in vectors.
+VECTORS_MAX = 8
 #: Tallest tile, in rows.
 ROWS_MAX = 6
+
+
+#: Most gates that one tile multiplies together.
+GATES_MAX = 4
+
+
+def gates_together(gates: int) -> int:
+    """Of a cell's gates, how many share a panel and a tile: all of them or one.
+
+    An LSTM of 8 units then takes one tile a step, not four.
+    """
+    return gates if gates <= GATES_MAX else 1
 
 
 def shapes() -> list[tuple[int, int]]:
