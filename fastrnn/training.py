@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -144,6 +146,10 @@ class Trainer:
 
     Attributes
     ----------
+    total : int
+        Steps of the whole training, by which the learning rate is scheduled.
+    held_out : float, optional
+        Fraction of the text at its end that is kept for validation, and is not in `streams`.
     slots : ndarray (number of slots, parameters)
         The optimiser's state.
     h, memory : ndarray
@@ -159,6 +165,7 @@ class Trainer:
     streams: Tokens
     total: int
     history: History
+    held_out: float | None = None
     slots: Array = field(init=False)
     h: Array = field(init=False)
     memory: Array = field(init=False)
@@ -193,6 +200,11 @@ class Trainer:
     def position(self) -> int:
         """Where in the streams the next block begins."""
         return int(self._counters[1])
+
+    @functools.cached_property
+    def text(self) -> str:
+        """Digest of the tokens that are trained on."""
+        return hashlib.sha256(self.streams.astype("<i8", copy=False).data).hexdigest()
 
     def carried(self) -> Array:
         """View (L, N, H) of the states of h that the next block begins with."""
@@ -271,6 +283,9 @@ class Trainer:
         return {
             "step": self.step,
             "position": self.position,
+            "total": self.total,
+            "text": self.text,
+            "held_out": self.held_out,
             "options": asdict(self.options),
             "slots": self.slots.copy(),
             "h": self.carried().copy(),
@@ -285,6 +300,11 @@ class Trainer:
                 raise ValueError(
                     f"{name} must be {then[name]!r} to resume this training, got {now[name]!r}"
                 )
+        if self.text != state["text"]:
+            raise ValueError(
+                "data must be the text that this training began with, the same part of it held "
+                "out for validation, got another one"
+            )
         arrays = {"slots": self.slots, "h": self.carried(), "memory": self.memory}
         for name, place in arrays.items():
             if place.shape != state[name].shape:
@@ -298,22 +318,24 @@ class Trainer:
                 f"position must be in the text of length {length}, got {state['position']}"
             )
         self._counters[:] = state["step"], state["position"]
+        self.total = state["total"]
 
 
 def train(
     trainer: Trainer,
-    steps: int,
     validate: Callable[[], float] | None,
     validate_every: int | None,
     patience: int | None,
     progress: Callable[[Progress], None] | None,
 ) -> None:
-    """Train so many steps; see `fastrnn.LanguageModel.fit` for the meaning of each argument."""
-    end, flat, history = trainer.step + steps, trainer.parameters.flat, trainer.history
-    every = validate_every or max(1, steps // 10)
+    """Train to the end; see `fastrnn.LanguageModel.fit` for the meaning of each argument."""
+    end, flat, history = trainer.total, trainer.parameters.flat, trainer.history
+    if trainer.step < end:
+        history.stopped_early = False
+    every = validate_every or max(1, end // 10)
     best, best_flat, waited = math.inf, None, 0
     while trainer.step < end:
-        until = min(end, trainer.step + every) if validate else end
+        until = min(end, (trainer.step // every + 1) * every) if validate else end
         for done in trainer.slices(until - trainer.step):
             if progress:
                 validation = history.validation[-1][1] if history.validation else None

@@ -20,8 +20,10 @@ pytest.importorskip("typer")
 pytest.importorskip("rich")
 
 import fastrnn
+from fastrnn import training
 from fastrnn.cli import main
 from fastrnn.cli.corpus import pydoc_corpus
+from fastrnn.training import Progress
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 40
 SMALL = ["--hidden", "8", "--sequence-length", "8", "--batch-size", "4", "--seed", "0"]
@@ -144,11 +146,52 @@ def test_resume_goes_on_as_if_there_had_been_no_break(run: Run, book: Path, tmp_
     common = ["train", book, *SMALL, "--learning-rate", "0.01"]
     assert run(*common, "--out", whole, "--steps", 20)[0] == 0
     assert run(*common, "--out", parts, "--steps", 12)[0] == 0
-    code, out, _ = run("train", book, "--out", parts, "--resume", parts, "--steps", 8, "--json")
+    code, out, _ = run("train", book, "--out", parts, "--resume", parts, "--steps", 20, "--json")
     assert (code, json.loads(out)["steps"]) == (0, 8)
     expected, found = map(fastrnn.LanguageModel.load, (whole, parts))
     np.testing.assert_array_equal(found.flat, expected.flat)
     assert found.history_.loss == expected.history_.loss
+
+
+def test_resume_finishes_what_was_planned(
+    run: Run, book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts, go_on = tmp_path / "whole", tmp_path / "parts", ["--resume", tmp_path / "parts"]
+    plan = [*SMALL, "--epochs", "1.5", "--schedule", "cosine", "--validation", "0.2"]
+    assert run("train", book, "--out", whole, *plan)[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "SLICE_SECONDS", 0)  # a slice is a step
+        patch.setattr("fastrnn.cli.screen._Lines.__call__", interrupt_at(20))
+        assert run("train", book, "--out", parts, *plan)[0] == 130
+    code, out, _ = run("train", book, "--out", parts, *go_on)
+    expected, found = map(fastrnn.LanguageModel.load, (whole, parts))
+    total = len(expected.history_.loss)
+    assert code == 0
+    assert f"{total} steps of 4 x 8 characters, 20 of them done already" in out
+    np.testing.assert_array_equal(found.flat, expected.flat)
+    assert found.history_.loss == expected.history_.loss
+    assert found.history_.validation == expected.history_.validation
+
+    code, out, _ = run("train", book, "--out", parts, *go_on)
+    assert code == 0
+    assert "nothing is left to be done" in out
+    for more, message in [
+        (["--epochs", "1"], "epochs must be at least 1.5, done already, got 1"),
+        (["--validation", "0"], "data must be the text that this training began with"),
+    ]:
+        code, _, err = run("train", book, "--out", parts, *go_on, *more)
+        assert code == 2
+        assert message in err
+    code, out, _ = run("train", book, "--out", parts, *go_on, "--epochs", "2", "--json")
+    assert (code, json.loads(out)["steps"]) == (0, round(total / 1.5 * 2) - total)
+
+
+def interrupt_at(step: int) -> Callable[[object, Progress], None]:
+    def show(lines: object, now: Progress) -> None:
+        if now.step == step:
+            raise KeyboardInterrupt
+
+    return show
 
 
 @pytest.mark.parametrize(
@@ -200,7 +243,31 @@ def test_a_bad_argument_is_one_line(
     assert not paths["out"].exists()
 
 
-def test_a_gradient_that_is_not_finite_fails_and_writes_nothing(
+def test_a_gradient_that_is_not_finite_fails_and_saves_the_steps_before(
+    run: Run, tmp_path: Path
+) -> None:
+    out, text = tmp_path / "out", tmp_path / "text"
+    text.write_text("ab" * 100 + "c" * 100, encoding="utf-8")
+    model = fastrnn.LanguageModel(8, vocabulary=fastrnn.Vocabulary("abc"), seed=0)
+    model.params["weight_ih_l0"][:, 2] = np.nan
+    step = {"sequence_length": 8, "batch_size": 1}
+    model.fit(text.read_text(), steps=2, **step).save(out)
+    code, printed, err = run(
+        "train", text, "--resume", out, "--out", out, "--validation", 0, "--steps", 99, "--json"
+    )
+    assert code == 1
+    assert err.splitlines()[-1].startswith("fastrnn: the gradient of weight_ih_l0 has nan at step")
+    assert f"are saved in {out}, and --resume {out} goes on from there" in err
+    report = json.loads(printed, parse_constant=pytest.fail)
+    saved = fastrnn.LanguageModel.load(out)
+    done = len(saved.history_.loss)
+    assert report["steps"] == done - 2 == 23
+    assert report["failure"] in err
+    model.fit(text.read_text(), steps=done, resume=True, **step)
+    np.testing.assert_array_equal(saved.flat, model.flat)
+
+
+def test_a_gradient_that_is_not_finite_at_once_fails_and_writes_nothing(
     run: Run, book: Path, saved: Path
 ) -> None:
     before = saved.read_bytes()
@@ -209,9 +276,10 @@ def test_a_gradient_that_is_not_finite_fails_and_writes_nothing(
     model.save(saved)
     poisoned = saved.read_bytes()
     assert poisoned != before
-    code, _, err = run("train", book, "--resume", saved, "--out", saved, "--steps", 5)
+    code, _, err = run("train", book, "--resume", saved, "--out", saved, "--steps", 25)
     assert code == 1
     assert err.startswith("fastrnn: the gradient of ")
+    assert err.endswith(f"; no step was done, {saved} was not written\n")
     assert err.count("\n") == 1
     assert saved.read_bytes() == poisoned
 
@@ -284,7 +352,10 @@ def test_ctrl_c_saves_what_was_trained(book: Path, saved: Path, tmp_path: Path) 
     model = fastrnn.LanguageModel.load(out)
     assert len(model.history_.loss) > 10
     assert model.history_.loss[-1] < model.history_.loss[0]
-    assert main(["train", str(book), "--resume", str(out), "--out", str(out), "--steps", "3"]) == 0
+    steps = str(len(model.history_.loss) + 3)
+    assert (
+        main(["train", str(book), "--resume", str(out), "--out", str(out), "--steps", steps]) == 0
+    )
 
 
 SAVE_FOREVER = """

@@ -411,7 +411,10 @@ BAD_FITS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"resume": True, "batch_size": 3}, ValueError, "batch_size must be 2 to resume this training"),
     ({"resume": True, "sequence_length": 4}, ValueError, "sequence_length must be 5 to resume"),
     ({"resume": True, "optimizer": "adamw"}, ValueError, "optimizer must be 'adam' to resume"),
-    ({"resume": True, "data": DATA[:12]}, ValueError, "position must be in the text of length 6"),
+    ({"resume": True, "data": DATA[:12]}, ValueError, "data must be the text that this training"),
+    ({"resume": True, "data": DATA[::-1]}, ValueError, "data must be the text that this training"),
+    ({"resume": True, "validation": 0.2}, ValueError, "data must be the text that this training"),
+    ({"resume": True, "steps": 1}, ValueError, "steps must be at least 2, done already, got 1"),
 ]
 
 

@@ -448,16 +448,38 @@ def test_resuming_is_going_on(
     if saved:
         model.save(tmp_path / "model")
         model = LanguageModel.load(tmp_path / "model")
-    rest = SMALL.fit(dtype, steps=STEPS - 8, schedule=schedule)
+    rest = SMALL.fit(dtype, steps=None, schedule=schedule)
     model.fit(SMALL.tokens(), resume=True, **rest)
     assert bits(model) == bits(whole)
+    model.fit(SMALL.tokens(), resume=True, **rest)  # nothing is left
+    assert bits(model) == bits(whole)
+
+
+def test_a_resumed_training_may_have_another_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    text, step = SMALL.tokens(), SMALL.fit(np.float64, steps=None)
+    model = SMALL.model(np.float64).fit(text, epochs=1, **step)
+    scheduled, rate = [], TrainingOptions.rate
+
+    def seen(options: TrainingOptions, step: int, total: int) -> float:
+        scheduled.append((step, total))
+        return rate(options, step, total)
+
+    monkeypatch.setattr(TrainingOptions, "rate", seen)
+    model.fit(text, epochs=3, resume=True, **step)
+    assert scheduled == [(n, 9) for n in range(4, 10)]  # three steps an epoch, and all count
+    for end, message in [
+        ({"epochs": 2}, "epochs must be at least 3, done already, got 2"),
+        ({"steps": 8}, "steps must be at least 9, done already, got 8"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            model.fit(text, resume=True, **{**step, **end})
 
 
 def test_resuming_goes_on_with_validation() -> None:
     text = SMALL.tokens()
     often = {"validation": text[::-1], "validate_every": 4}
     model = trained(SMALL, np.float64, steps=8, **often)
-    model.fit(text, resume=True, **SMALL.fit(np.float64, steps=12, **often))
+    model.fit(text, resume=True, **SMALL.fit(np.float64, steps=20, **often))
     assert bits(model) == bits(trained(SMALL, np.float64, steps=20, **often))
 
 
@@ -487,7 +509,7 @@ def test_progress_tells_where_training_is() -> None:
         assert p.loss == np.mean(history.loss[last : p.step])
         found = [loss for step, loss in history.validation if step <= last]
         assert p.validation == (found[-1] if found else None)
-    model.fit(text, resume=True, progress=seen.append, **{**options, "steps": 6})
+    model.fit(text, resume=True, progress=seen.append, **{**options, "steps": STEPS + 6})
     assert (seen[-1].step, seen[-1].total) == (STEPS + 6, STEPS + 6)
 
 
@@ -531,7 +553,7 @@ def test_the_parameter_whose_gradient_is_not_finite_is_named(dtype: Any) -> None
     model._trainer.carried()[1, 0, 3] = np.nan  # of the second layer: the first one is sound
     model.params["weight_hh_l1"] = np.zeros_like(model.params["weight_hh_l1"])
     with pytest.raises(fastrnn.NonFiniteGradientError) as caught:
-        model.fit(SMALL.tokens(), **SMALL.fit(dtype, steps=1, resume=True))
+        model.fit(SMALL.tokens(), **SMALL.fit(dtype, steps=3, resume=True))
     wrong = [n for n, g in model._trainer.gradients.items() if not np.isfinite(g).all()]
     assert caught.value.parameter == wrong[0]
 
@@ -586,7 +608,7 @@ def test_ctrl_c_in_the_callback_leaves_a_model_that_goes_on() -> None:
     done = len(model.history_.loss)
     assert 1 <= done < STEPS
     assert bits(model) == bits(trained(SMALL, np.float64, steps=done))
-    model.fit(text, resume=True, **SMALL.fit(np.float64, steps=STEPS - done))
+    model.fit(text, resume=True, **SMALL.fit(np.float64))
     assert bits(model) == bits(trained(SMALL, np.float64))
 
 

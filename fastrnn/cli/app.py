@@ -144,13 +144,20 @@ def train(
     clip_value: Annotated[
         float | None, typer.Option(help="Limit of each of its elements, 0: none.", show_default="0")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Training steps in all; those before a --resume count."),
+    ] = None,
     epochs: Annotated[
-        float | None, typer.Option(help="Or passes over the text.", show_default="1")
+        float | None,
+        typer.Option(help="Or passes over the text in all, likewise.", show_default="1"),
     ] = None,
     validation: Annotated[
-        float, typer.Option(help="Fraction at the text's end that is held out, 0: none.")
-    ] = 0.05,
+        float | None,
+        typer.Option(
+            help="Fraction at the text's end that is held out, 0: none.", show_default="0.05"
+        ),
+    ] = None,
     validate_every: Annotated[
         int | None, typer.Option(help="Steps between validations.", show_default="a tenth")
     ] = None,
@@ -161,7 +168,9 @@ def train(
     resume: Annotated[
         Path | None,
         typer.Option(
-            metavar="MODEL", help="Go on with this model, its vocabulary, sizes and options."
+            metavar="MODEL",
+            help="Go on with this model, its vocabulary, sizes, options and text, to the end that "
+            "its training had; --steps or --epochs set another, for the schedule too.",
         ),
     ] = None,
     figure: Annotated[
@@ -171,7 +180,7 @@ def train(
 ) -> None:
     """Train a character language model on texts.
 
-    Ctrl-C stops after the current 50 ms, saves the steps done so far, and --resume goes on.
+    Ctrl-C stops after the current 50 ms, saves the steps done so far, and --resume does the rest.
     """
     from fastrnn.cli.train import train as run_train
 

@@ -2,7 +2,7 @@
 
 
 class GoalMissedError(Exception):
-    """The work was done and did not reach what it must; exit code 1."""
+    """The work ended short of what it must reach; exit code 1."""
 
 
 class StoppedError(Exception):

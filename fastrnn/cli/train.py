@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from fastrnn.checks import check_number
-from fastrnn.cli.errors import StoppedError
+from fastrnn.cli.errors import GoalMissedError, StoppedError
 from fastrnn.cli.screen import Screen
 from fastrnn.figures import loss_curve, require_matplotlib
 from fastrnn.files import load_model
 from fastrnn.models import LanguageModel
-from fastrnn.training import TrainingOptions
+from fastrnn.training import NonFiniteGradientError, TrainingOptions
 
 #: Steps whose mean is called the training loss at the end.
 LAST_STEPS = 100
+
+#: Fraction at a text's end that is held out for validation.
+HELD_OUT = 0.05
 
 
 def read_text(paths: Sequence[Path]) -> str:
@@ -77,12 +80,9 @@ def make_model(resume: Path | None, given: dict[str, Any]) -> LanguageModel:
     return model
 
 
-def training_options(resume: Path | None, given: dict[str, Any]) -> dict[str, Any]:
-    """What was given, completed by what the training at `resume` was run with, or the defaults."""
-    options = asdict(TrainingOptions())
-    if resume is not None:
-        training = load_model(resume, "language_model")[0].get("training")
-        options.update(training["options"] if training else {})
+def training_options(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """What was given, completed by the options of the training before, or by the defaults."""
+    options = {**asdict(TrainingOptions()), **before}
     options.update({name: value for name, value in given.items() if value is not None})
     for limit in ("clip_norm", "clip_value"):  # 0 on the command line: no limit
         options[limit] = options[limit] or None
@@ -100,7 +100,7 @@ def train(
     options: dict[str, Any],
     steps: int | None,
     epochs: float | None,
-    validation: float,
+    validation: float | None,
     validate_every: int | None,
     patience: int | None,
 ) -> None:
@@ -110,11 +110,17 @@ def train(
     ------
     StoppedError
         After Ctrl-C; the steps done so far are saved.
+    GoalMissedError
+        After a gradient that is not finite; the steps before it are saved.
     """
     from fastrnn.kernels import jit
 
-    model = make_model(resume, sizes)
-    chosen = training_options(resume, options)
+    model, training = make_model(resume, sizes), {}
+    if resume is not None:
+        training = load_model(resume, "language_model")[0].get("training", {})
+    chosen = training_options(training.get("options", {}), options)
+    if validation is None:
+        validation = training.get("held_out", HELD_OUT) or 0.0
     for target in filter(None, (out, figure)):
         check_target(target)
         if target.resolve() in {path.resolve() for path in files}:
@@ -130,11 +136,20 @@ def train(
 
     before, start = len(model.history_.loss), time.perf_counter()
     screen.say(f"{len(text):,} characters of {', '.join(map(str, files))}")
-    total = _steps(text, chosen, steps, epochs, validation)
-    screen.say(f"{total} steps of {chosen['batch_size']} x {chosen['sequence_length']} characters")
-    interrupted = False
+    total = steps
+    if total is None and epochs is None:
+        total = training.get("total")
+    if total is None:
+        total = _steps(text, chosen, 1.0 if epochs is None else epochs, validation)
+    screen.say(
+        f"{total} steps of {chosen['batch_size']} x {chosen['sequence_length']} characters"
+        + (f", {before} of them done already" if before else "")
+    )
+    if before and total == before:
+        screen.say("nothing is left to be done; --steps or --epochs set a later end")
+    interrupted, failure = False, None
     try:
-        with screen.training(before, before + total) as progress:
+        with screen.training(before, total) as progress:
             model.fit(
                 text,
                 steps=steps,
@@ -148,10 +163,14 @@ def train(
             )
     except KeyboardInterrupt:
         interrupted = True
+    except NonFiniteGradientError as error:
+        failure = str(error)
     history = model.history_
-    done = len(history.loss) if resume is None else len(history.loss) - before
+    done = len(history.loss) - before
     if interrupted and not done:
         raise StoppedError(f"interrupted before the first step was done; {out} was not written")
+    if failure and not done:
+        raise GoalMissedError(f"{failure}; no step was done, {out} was not written")
     model.save(out)
     if figure is not None:
         loss_curve(figure, history, title=f"Training on {', '.join(f.name for f in files)}")
@@ -168,6 +187,7 @@ def train(
         "validation": [list(pair) for pair in history.validation],
         "stopped_early": history.stopped_early,
         "interrupted": interrupted,
+        "failure": failure,
         "compile_seconds": jit.compile_seconds(),
         "seconds": time.perf_counter() - start,
     }
@@ -175,6 +195,11 @@ def train(
     if interrupted:
         raise StoppedError(
             f"interrupted after {done} steps; they are saved in {out}, "
+            f"and --resume {out} goes on from there"
+        )
+    if failure:
+        raise GoalMissedError(
+            f"{failure}; the {done} steps before it are saved in {out}, "
             f"and --resume {out} goes on from there"
         )
     if history.stopped_early:
@@ -188,15 +213,11 @@ def train(
     )
 
 
-def _steps(
-    text: str, options: dict[str, Any], steps: int | None, epochs: float | None, validation: float
-) -> int:
-    """How many steps `fastrnn.LanguageModel.fit` will take."""
-    if steps is not None:
-        return steps
+def _steps(text: str, options: dict[str, Any], epochs: float, validation: float) -> int:
+    """How many steps `fastrnn.LanguageModel.fit` makes of so many epochs."""
     length = len(text) - round(validation * len(text))
     per_epoch = (length - 1) // options["batch_size"] // options["sequence_length"]
-    return round((1.0 if epochs is None else epochs) * int(per_epoch))
+    return round(epochs * int(per_epoch))
 
 
 def evaluate(screen: Screen, path: Path, files: Sequence[Path]) -> None:

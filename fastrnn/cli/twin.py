@@ -129,20 +129,17 @@ def agree(setting: Setting, characters: str, tokens: Tokens) -> Twins:
 
 def race(tokens: Tokens, twins: Twins) -> dict[str, Any]:
     """Seconds per step of both, timed in turns, so that what else the machine does meets both."""
-    options = twins.setting.fit_options()
+    model, options = twins.model, twins.setting.fit_options()
 
     def fused(steps: int) -> None:
-        twins.model.fit(tokens, steps=steps, resume=True, **options)
+        model.fit(tokens, steps=len(model.history_.loss) + steps, resume=True, **options)
 
     def naive(steps: int) -> None:
         for _ in range(steps):
             twins.twin.step()
 
     contestants = {"naive": naive, "fused": fused}
-    counts = {
-        name: max(1, min(MOST_STEPS, int(TURN_SECONDS / _seconds_per_step(run, 4))))
-        for name, run in contestants.items()
-    }
+    counts = {name: _steps_of_a_turn(run) for name, run in contestants.items()}
     turns: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(ROUNDS):
         for name, run in contestants.items():
@@ -156,6 +153,14 @@ def race(tokens: Tokens, twins: Twins) -> dict[str, Any]:
         "turns": turns,
         "steps_a_turn": counts,
     }
+
+
+def _steps_of_a_turn(run: Callable[[int], None]) -> int:
+    """So many that what is done once a call, such as cutting the text, does not count."""
+    steps = 1
+    while steps < MOST_STEPS and steps * _seconds_per_step(run, steps) < TURN_SECONDS / 2:
+        steps = min(2 * steps, MOST_STEPS)
+    return steps
 
 
 def _seconds_per_step(run: Callable[[int], None], steps: int) -> float:

@@ -95,7 +95,9 @@ def _training(
     """What `Trainer.restore` takes, if it is all there and of the right kinds."""
     options = TrainingOptions(**config["options"])
     state: dict[str, Any] = {"options": dataclasses.asdict(options)}
-    for name in ("step", "position"):
+    for name in ("text", "held_out"):
+        state[name] = config[name]
+    for name in ("step", "position", "total"):
         state[name] = check_integer(name, config[name], least=0)
     for name in ("slots", "h", "memory"):
         state[name] = check_floats(f"training.{name}", tensors[name], model.dtype)

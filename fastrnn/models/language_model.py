@@ -190,7 +190,8 @@ class LanguageModel(FixedSizes):
         ----------
         data : str, or array_like of int (length,)
         steps, epochs : int, float
-            How long to train, in steps or in passes over the text; one epoch if neither is given.
+            How long to train in all, in steps or in passes over the text. If neither is given, one
+            epoch; with `resume`, what was planned when the training began.
         sequence_length, batch_size : int
             T and N of a step.
         optimizer : {"sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"}
@@ -207,13 +208,15 @@ class LanguageModel(FixedSizes):
         validation : float, str or array_like of int, optional
             A text to validate on, or the fraction at the end of `data` that is held out for it.
         validate_every : int, optional
-            Steps between validations, a tenth of the training if None; there is one at the end.
+            Steps between validations, a tenth of all if None; there is one at the end.
         patience : int, optional
             Stop after so many validations in a row without a new best one, and go back to the
             best parameters.
         resume : bool
             Go on where the last training, or the loaded one, ended, with the optimiser's state
-            and the carried states; `data` and the options of a step must be the same ones.
+            and the carried states, to its end; `data`, what is held out of it, and the options of
+            a step must be the same ones. `steps` or `epochs` count from the training's beginning
+            and set another end, for the learning rate's schedule too.
         progress : callable, optional
             Called with a `Progress` about every 50 ms.
 
@@ -259,16 +262,14 @@ class LanguageModel(FixedSizes):
             streams = parallel_streams(text, options.batch_size, options.sequence_length)
             if held_out is not None and held_out.size < 2:
                 raise ValueError(f"validation must have at least 2 tokens, got {held_out.size}")
-            if steps is None:
-                per_epoch = (streams.shape[1] - 1) // options.sequence_length
-                steps = round((1.0 if epochs is None else epochs) * per_epoch)
-            trainer = self._make_trainer(options, streams, steps, resume)
+            trainer = self._make_trainer(options, streams, steps, epochs, resume)
         except BaseException:
             if fresh:
                 self._forget_vocabulary()
             raise
+        trainer.held_out = float(validation) if isinstance(validation, Real) else None
         validate = None if held_out is None else lambda: self._inference().loss(held_out)
-        train(trainer, steps, validate, validate_every, patience, progress)
+        train(trainer, validate, validate_every, patience, progress)
         return self
 
     def _split(
@@ -293,12 +294,17 @@ class LanguageModel(FixedSizes):
         return text, self.encode(validation, "validation")
 
     def _make_trainer(
-        self, options: TrainingOptions, streams: Tokens, steps: int, resume: bool
+        self,
+        options: TrainingOptions,
+        streams: Tokens,
+        steps: int | None,
+        epochs: float | None,
+        resume: bool,
     ) -> Trainer:
-        before = self._trainer
+        before, per_epoch = self._trainer, (streams.shape[1] - 1) // options.sequence_length
         trainer = Trainer(
             self.cell, self._built, self.num_layers, self.hidden_size, self.vocabulary_size,
-            options, streams, steps, self.history_ if resume else History(),
+            options, streams, per_epoch, self.history_ if resume else History(),
         )  # fmt: skip
         if resume:
             if before is not None:
@@ -308,7 +314,16 @@ class LanguageModel(FixedSizes):
             else:
                 raise ValueError("resume must be False for a model without a training to go on")
             trainer.restore(saved)
-            trainer.total = trainer.step + steps
+        done = trainer.step
+        if steps is not None:
+            if steps < done:
+                raise ValueError(f"steps must be at least {done}, done already, got {steps}")
+            trainer.total = steps
+        if epochs is not None:
+            trainer.total = round(epochs * per_epoch)
+            if trainer.total < done:
+                least = math.ceil(100 * done / per_epoch) / 100
+                raise ValueError(f"epochs must be at least {least:g}, done already, got {epochs:g}")
         self.history_ = trainer.history
         self._trainer, self._restored = trainer, None
         return trainer
