@@ -13,6 +13,7 @@ from fastrnn.data import Vocabulary
 from fastrnn.files import ModelFileError
 from fastrnn.layers import GRU, LSTM, RNN, Grads, OneHot, Recurrent, Tape
 from fastrnn.models import LanguageModel
+from fastrnn.streaming import Stream
 from fastrnn.threads import get_threads, set_threads
 from fastrnn.training import NonFiniteGradientError
 
@@ -29,6 +30,7 @@ __all__ = [
     "NonFiniteGradientError",
     "OneHot",
     "Recurrent",
+    "Stream",
     "Tape",
     "Vocabulary",
     "__version__",

@@ -6,7 +6,7 @@ import functools
 from typing import Any, NamedTuple
 
 from fastrnn.cells import Cell
-from fastrnn.kernels import jit, language_model, layer, primitives
+from fastrnn.kernels import jit, language_model, layer, primitives, stream
 from fastrnn.optimizers import Optimizer
 from fastrnn.simd.tile import gates_together
 
@@ -60,6 +60,27 @@ def drivers(cell: Cell) -> Drivers:
         forward=jit.entry(layer.forward, *made_from, **names, **parts),
         backward=jit.entry(layer.backward, *made_from, **names, **parts),
         **parts,
+    )
+
+
+class StreamDrivers(NamedTuple):
+    """What runs a stream of one cell: for Python to call, and for the compiled code of users."""
+
+    pack: Any
+    run: Any
+    kernel: Any
+
+
+@functools.cache
+def stream_drivers(cell: Cell) -> StreamDrivers:
+    """Bind the stream's drivers to a cell."""
+    of_layer = drivers(cell)
+    names = {**cell_names(cell), "run_forward": of_layer.run_forward}
+    made_from = (cell.forward, tuple(cell_names(cell).items()))
+    return StreamDrivers(
+        pack=jit.entry(layer.pack_forward, *made_from, **cell_names(cell)),
+        run=jit.entry(stream.run_stream, *made_from, **names),
+        kernel=jit.bind(stream.run_stream, **names),
     )
 
 

@@ -7,6 +7,8 @@ simply the matrix, row by row.
 
 from __future__ import annotations
 
+import ctypes
+import typing
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,23 @@ def product(
     result = left @ _matrix(panels, panel_offset, columns, 1, k, columns)
     target = _matrix(c, c_offset, c_stride, 1, rows, columns)
     target[...] = target + result if add else result
+
+
+def array_at(address, size, like):
+    """See `fastrnn.simd.handles.array_at`."""
+    memory = (ctypes.c_char * (size * like.itemsize)).from_address(address)
+    return np.frombuffer(memory, like.dtype)
+
+
+def tuple_at(array, offset, cls):
+    """See `fastrnn.simd.handles.tuple_at`."""
+    numbers = iter(array[offset:].tolist())
+
+    def build(cls):
+        hints = typing.get_type_hints(cls)
+        return cls(*(next(numbers) if hints[f] is int else build(hints[f]) for f in cls._fields))
+
+    return build(cls)
 
 
 def product_unpacked(c, c_offset, c_stride, a, a_offset, a_stride, b, b_offset,

@@ -4,6 +4,7 @@ from fastrnn.kernels import jit
 
 if jit.DISABLED:
     from fastrnn.kernels.plain import (
+        array_at,
         column_sums,
         copy,
         fill_rows,
@@ -20,6 +21,7 @@ if jit.DISABLED:
         scatter_add,
         softmax_cross_entropy,
         sum_of_squares,
+        tuple_at,
         update,
     )
 else:
@@ -37,8 +39,10 @@ else:
     from fastrnn.kernels.tokens import gather, scatter_add
     from fastrnn.kernels.update import gradient_norm, sum_of_squares, update
     from fastrnn.simd.denormals import flush_denormals, restore_denormals
+    from fastrnn.simd.handles import array_at, tuple_at
 
 __all__ = [
+    "array_at",
     "column_sums",
     "copy",
     "fill_rows",
@@ -55,5 +59,6 @@ __all__ = [
     "scatter_add",
     "softmax_cross_entropy",
     "sum_of_squares",
+    "tuple_at",
     "update",
 ]

@@ -27,6 +27,7 @@ from fastrnn.layers.values import Grads, OneHot, State, Tape
 from fastrnn.params import Parameters, Spec
 from fastrnn.plan import WorkspacePool
 from fastrnn.recurrence import Input, Weights
+from fastrnn.streaming import Stream
 from fastrnn.threads import check_threads
 
 
@@ -228,6 +229,33 @@ class Recurrent(FixedSizes, Generic[State]):
         return Grads(
             d_x, self._state_out(states, tape.batched), self._parameters.views_of(parts), flat
         )
+
+    def stream(
+        self, batch: int = 1, *, readout: tuple[ArrayLike, ArrayLike | None] | None = None
+    ) -> Stream:
+        """A stream of these layers with their present parameters, from states of zero.
+
+        Parameters
+        ----------
+        batch : int
+            N, sequences that go on together.
+        readout : pair of array_like (O, H) and (O,), optional
+            Weight and bias (or None) of a linear output of the last layer's h.
+
+        Returns
+        -------
+        Stream
+
+        Raises
+        ------
+        ValueError
+            If the layers are bidirectional: the second direction begins at the end.
+        """
+        if self.bidirectional:
+            raise ValueError("a stream must have one direction, and the layers are bidirectional")
+        count = check_integer("batch", batch, least=1)
+        weights = [self._weights(self.flat, layer)[0] for layer in range(self.num_layers)]
+        return Stream(self.cell, weights, self.input_size, self.hidden_size, count, readout)
 
     def _run(
         self, x: ArrayLike | OneHot, state: Any, *, keep: bool
