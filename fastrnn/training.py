@@ -5,9 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -320,6 +324,53 @@ class Trainer:
         self._counters[:] = state["step"], state["position"]
         self.total = state["total"]
 
+    def set_end(self, steps: int | None, epochs: float | None) -> None:
+        """Set `total`, if either is given; ValueError if more than that is done already."""
+        done, per_epoch = self.step, (self.streams.shape[1] - 1) // self._plan.time
+        if steps is not None:
+            if steps < done:
+                raise ValueError(f"steps must be at least {done}, done already, got {steps}")
+            self.total = steps
+        if epochs is not None:
+            self.total = round(epochs * per_epoch)
+            if self.total < done:
+                least = math.ceil(100 * done / per_epoch) / 100
+                raise ValueError(f"epochs must be at least {least:g}, done already, got {epochs:g}")
+
+
+@contextmanager
+def ctrl_c_noted() -> Iterator[Callable[[], None]]:
+    """Note Ctrl-C, and raise KeyboardInterrupt where the training calls what this yields, or after.
+
+    Raised anywhere, it may fall into a callback of LLVM, which swallows it. Before the first slice,
+    when kernels are compiled, and when it comes twice, it is raised at once nevertheless. Where the
+    signal is not Python's own, or this not its thread, nothing is changed.
+    """
+    own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not own or threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    noted = training = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal noted
+        at_once, noted = noted or not training, True
+        if at_once:
+            raise KeyboardInterrupt
+
+    def listen() -> None:
+        nonlocal training
+        training = True
+        if noted:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield listen
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    listen()
+
 
 def train(
     trainer: Trainer,
@@ -334,23 +385,25 @@ def train(
         history.stopped_early = False
     every = validate_every or max(1, end // 10)
     best, best_flat, waited = math.inf, None, 0
-    while trainer.step < end:
-        until = min(end, (trainer.step // every + 1) * every) if validate else end
-        for done in trainer.slices(until - trainer.step):
-            if progress:
-                validation = history.validation[-1][1] if history.validation else None
-                rate = trainer.tokens_per_step * done.losses.size / done.seconds
-                loss = float(done.losses.mean())
-                progress(Progress(trainer.step, end, loss, rate, validation))
-        if validate is None:
-            continue
-        found = validate()
-        history.validation.append((trainer.step, found))
-        waited = 0 if found < best else waited + 1
-        if found < best:
-            best, best_flat = found, flat.copy() if patience else None
-        if patience and waited >= patience:
-            history.stopped_early = True
-            break
-    if best_flat is not None:
-        flat[...] = best_flat
+    with ctrl_c_noted() as listen:
+        while trainer.step < end:
+            until = min(end, (trainer.step // every + 1) * every) if validate else end
+            for done in trainer.slices(until - trainer.step):
+                if progress:
+                    validation = history.validation[-1][1] if history.validation else None
+                    rate = trainer.tokens_per_step * done.losses.size / done.seconds
+                    loss = float(done.losses.mean())
+                    progress(Progress(trainer.step, end, loss, rate, validation))
+                listen()
+            if validate is None:
+                continue
+            found = validate()
+            history.validation.append((trainer.step, found))
+            waited = 0 if found < best else waited + 1
+            if found < best:
+                best, best_flat = found, flat.copy() if patience else None
+            if patience and waited >= patience:
+                history.stopped_early = True
+                break
+        if best_flat is not None:
+            flat[...] = best_flat

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import ctypes
 import functools
-import gc
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +22,7 @@ from conftest import DTYPES, PLAIN, assert_close, eps, normal, wide
 
 import fastrnn
 from fastrnn import LanguageModel, reference, training
+from fastrnn.inference import Inference
 from fastrnn.kernels import jit, primitives
 from fastrnn.optimizers import OPTIMIZERS, Hyper
 from fastrnn.training import Progress, TrainingOptions
@@ -619,14 +622,10 @@ def test_ctrl_c_in_the_kernels_leaves_a_model_that_goes_on(seconds: float) -> No
     model = SMALL.model(np.float64)
     key = threading.Timer(seconds, _thread.interrupt_main)
     options = SMALL.fit(np.float64, steps=500_000)
-    gc.disable()  # hypothesis has a callback there, and Python drops what is raised in it
-    try:
-        key.start()
-        with pytest.raises(KeyboardInterrupt):
-            model.fit(SMALL.tokens(), **options)
-        key.join()
-    finally:
-        gc.enable()
+    key.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(SMALL.tokens(), **options)
+    key.join()
     assert model._trainer is not None
     done = model._trainer.step
     assert done > 1
@@ -634,6 +633,64 @@ def test_ctrl_c_in_the_kernels_leaves_a_model_that_goes_on(seconds: float) -> No
     whole = bits(twin)
     assert bits(model) | {"history": whole["history"]} == whole
     assert model.history_.loss == twin.history_.loss
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("step", [0, 5, STEPS - 1])
+def test_ctrl_c_that_a_callback_of_c_swallows_is_heard_after_the_slice(
+    step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press(self: training.Trainer, steps: int) -> training.Slice:
+        if self.step == step:
+            ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(signal.SIGINT))()
+        return run(self, steps)
+
+    run = training.Trainer.run
+    monkeypatch.setattr(training.Trainer, "run", press)
+    monkeypatch.setattr(training, "SLICE_SECONDS", 0)  # a slice is a step
+    model = SMALL.model(np.float64)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(SMALL.tokens(), **SMALL.fit(np.float64))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    assert bits(model) == bits(trained(SMALL, np.float64, steps=step + 1))
+
+
+def test_ctrl_c_at_the_last_moment_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(self: Inference, tokens: Any) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return 1.0
+
+    monkeypatch.setattr(Inference, "loss", press)
+    model, text = SMALL.model(np.float64), SMALL.tokens()
+    options = SMALL.fit(np.float64, validation=text, validate_every=STEPS)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(text, **options)
+    assert model.history_.validation == [(STEPS, 1.0)]
+
+
+def test_ctrl_c_is_left_to_those_who_handle_it() -> None:
+    heard: list[int] = []
+
+    def progress(now: Progress) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    def handle(number: int, frame: Any) -> None:
+        heard.append(number)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        trained(SMALL, np.float64, progress=progress)
+        assert signal.getsignal(signal.SIGINT) is handle
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard
+
+
+def test_training_in_a_thread_leaves_ctrl_c_alone() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(trained, SMALL, np.float64).result()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 # --- validation ---

@@ -17,7 +17,6 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from fastrnn.cli.interrupts import heard_between_slices
 from fastrnn.training import Progress
 
 #: Seconds between lines of progress where there is no terminal.
@@ -95,17 +94,11 @@ class Screen:
         Yields
         ------
         callable
-            For `fastrnn.LanguageModel.fit` as its `progress`; it also hears Ctrl-C.
+            For `fastrnn.LanguageModel.fit` as its `progress`.
         """
-        with heard_between_slices() as listen:
-            shown = self._bar if self._console.is_interactive else self._lines
-            with shown(first, last) as show:
-
-                def progress(now: Progress) -> None:
-                    show(now)
-                    listen()
-
-                yield progress
+        shown = self._bar if self._console.is_interactive else self._lines
+        with shown(first, last) as show:
+            yield show
 
     @contextmanager
     def _bar(self, first: int, last: int) -> Iterator[Callable[[Progress], None]]:

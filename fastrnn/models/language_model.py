@@ -235,8 +235,8 @@ class LanguageModel(FixedSizes):
 
         Notes
         -----
-        Ctrl-C is heard between slices of about 50 ms. The model then holds the steps done so far;
-        it can be used, saved, and trained on with `resume`.
+        Ctrl-C is heard between slices of about 50 ms, at once if it comes twice. The model then
+        holds the steps done so far; it can be used, saved, and trained on with `resume`.
         """
         options = TrainingOptions(
             sequence_length, batch_size, optimizer, learning_rate, schedule, warmup_steps,
@@ -301,10 +301,10 @@ class LanguageModel(FixedSizes):
         epochs: float | None,
         resume: bool,
     ) -> Trainer:
-        before, per_epoch = self._trainer, (streams.shape[1] - 1) // options.sequence_length
+        before, epoch = self._trainer, (streams.shape[1] - 1) // options.sequence_length
         trainer = Trainer(
             self.cell, self._built, self.num_layers, self.hidden_size, self.vocabulary_size,
-            options, streams, per_epoch, self.history_ if resume else History(),
+            options, streams, epoch, self.history_ if resume else History(),
         )  # fmt: skip
         if resume:
             if before is not None:
@@ -314,16 +314,7 @@ class LanguageModel(FixedSizes):
             else:
                 raise ValueError("resume must be False for a model without a training to go on")
             trainer.restore(saved)
-        done = trainer.step
-        if steps is not None:
-            if steps < done:
-                raise ValueError(f"steps must be at least {done}, done already, got {steps}")
-            trainer.total = steps
-        if epochs is not None:
-            trainer.total = round(epochs * per_epoch)
-            if trainer.total < done:
-                least = math.ceil(100 * done / per_epoch) / 100
-                raise ValueError(f"epochs must be at least {least:g}, done already, got {epochs:g}")
+        trainer.set_end(steps, epochs)
         self.history_ = trainer.history
         self._trainer, self._restored = trainer, None
         return trainer
