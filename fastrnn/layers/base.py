@@ -23,12 +23,13 @@ from fastrnn.checks import (
     check_tokens,
     readable,
 )
+from fastrnn.explain import Plan, explain
 from fastrnn.layers.values import Grads, OneHot, State, Tape
 from fastrnn.params import Parameters, Spec
 from fastrnn.plan import WorkspacePool
 from fastrnn.recurrence import Input, Weights
 from fastrnn.streaming import Stream
-from fastrnn.threads import check_threads
+from fastrnn.threads import check_threads, get_threads
 
 
 class Recurrent(FixedSizes, Generic[State]):
@@ -256,6 +257,31 @@ class Recurrent(FixedSizes, Generic[State]):
         count = check_integer("batch", batch, least=1)
         weights = [self._weights(self.flat, layer)[0] for layer in range(self.num_layers)]
         return Stream(self.cell, weights, self.input_size, self.hidden_size, count, readout)
+
+    def plan(self, time: int, batch: int = 1, *, training: bool = False) -> Plan:
+        """What a call for an input of (T, N, I) does, and why; print it.
+
+        Parameters
+        ----------
+        time, batch : int
+            T and N.
+        training : bool
+            Whether it is `forward`, which keeps what `backward` needs.
+        """
+        sizes = [
+            (
+                f"l{layer}{end}",
+                self.input_size if layer == 0 else self.directions * self.hidden_size,
+            )
+            for layer in range(self.num_layers)
+            for end in ("", "_reverse")[: self.directions]
+        ]
+        return explain(
+            f"{self!r} on x ({time}, {batch}, {self.input_size})", self.cell, self.dtype,
+            check_integer("time", time, least=0), check_integer("batch", batch, least=0),
+            sizes, self.hidden_size, self.directions,
+            keep=training, threads=self.threads or get_threads(),
+        )  # fmt: skip
 
     def _run(
         self, x: ArrayLike | OneHot, state: Any, *, keep: bool

@@ -1,0 +1,45 @@
+"""What a plan says is what a call does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fastrnn
+from fastrnn.plan import LARGE_BYTES, UNPACKED_ROWS_OF_LARGE, plan_layer
+
+
+def test_a_printed_plan_has_each_part_and_its_reasons() -> None:
+    layer = fastrnn.LSTM(70, 33, 2, bidirectional=True, threads=1)
+    plan = layer.plan(9, 5, training=True)
+    assert [part.name for part in plan.parts] == ["l0", "l0_reverse", "l1", "l1_reverse"]
+    text = str(plan)
+    assert text.startswith("LSTM(70, 33, num_layers=2, bidirectional=True, dtype=float32) on x")
+    assert text.count("(45, 70) x (70, 132)") == 2
+    assert text.count("(45, 66) x (66, 132)") == 2
+    assert text.count("4 gates in one panel") == 4
+    first = plan.parts[0].plan
+    assert first == plan_layer(layer.cell, layer.dtype, 9, 5, 70, 33, directions=2, keep=True)
+
+
+def test_a_plan_says_what_is_packed_and_why() -> None:
+    layer = fastrnn.RNN(512, 512, threads=1)
+    assert LARGE_BYTES <= 512 * 512 * 4
+    few, many = (layer.plan(t).parts[0] for t in (UNPACKED_ROWS_OF_LARGE, 1000))
+    assert few.plan.layer.unpacked
+    assert few.plan.layer.scan.unpacked
+    assert few.choices["scan weights"] == "1 MB read as they are: at most 50 rows use them"
+    assert not many.plan.layer.scan.unpacked
+    assert many.choices["scan weights"] == "1 MB packed: 1000 rows use them"
+    odd = fastrnn.RNN(512, 515, threads=1).plan(2).parts[0]
+    assert "no whole vectors" in odd.choices["scan weights"]
+    assert plan_layer(layer.cell, np.dtype("f4"), 5, 1, 512, 512, reuse=True).layer.unpacked == 0
+
+
+def test_sizes_of_a_plan_are_checked() -> None:
+    layer = fastrnn.GRU(3, 5)
+    with pytest.raises(ValueError, match="batch must be at least 0"):
+        layer.plan(1, -1)
+    with pytest.raises(TypeError, match="time must be an integer"):
+        layer.plan(1.5)  # type: ignore[arg-type]
+    assert str(layer.plan(0, 0))
