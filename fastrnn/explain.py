@@ -88,7 +88,7 @@ def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) ->
     from fastrnn.simd.tile import gates_together
 
     layer, scan = plan.layer, plan.layer.scan
-    gates, together = len(cell.gates), gates_together(len(cell.gates))
+    gates, together = len(cell.gates), gates_together(1 if cell.late else len(cell.gates))
     columns, rows = gates * scan.hidden, layer.time * scan.batch
     of_input, of_state = (columns * n * dtype.itemsize for n in (layer.inputs, scan.hidden))
     width = together * scan.width

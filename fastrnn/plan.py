@@ -98,6 +98,8 @@ def team_size(
     step = batch * len(cell.gates) * hidden * hidden
     work = time * (step + batch * len(cell.gates) * hidden * inputs)
     threads = max(1, min(threads, work // TEAM_WORK))
+    if cell.late and batch < 4 * threads:
+        return 1, False
     # The gradient of a cell's own weights is a sum over the rows: who has the unit adds it.
     if batch >= 4 * threads and not cell.weights:
         return threads, False
@@ -144,8 +146,9 @@ def plan_layer(
     """
     from fastrnn.kernels.jit import dots_address, tile_address
     from fastrnn.kernels.layer import Layer
+    from fastrnn.kernels.panels import ROWS
     from fastrnn.kernels.product import K_BLOCK
-    from fastrnn.kernels.scan import ROWS, Scan
+    from fastrnn.kernels.scan import Scan
     from fastrnn.simd import dots
     from fastrnn.simd.cpu import lanes
 
@@ -159,7 +162,7 @@ def plan_layer(
     gates = len(cell.gates)
     gates_hidden = gates * hidden
     block = max(1, min(time, -(-BLOCK_ROWS // max(1, batch))))
-    rows, vectors = scan_shape(batch, gates)
+    rows, vectors = scan_shape(batch, 1 if cell.late else gates)
     back_rows, back_vectors = tile_shape(batch)
     tile_rows, tile_width = tile_shape(BLOCK_ROWS)
 
@@ -170,7 +173,7 @@ def plan_layer(
 
     # Dot products of several rows read the weights at fewer bytes a second.
     unpacked = 0
-    if not packs(time * batch * batch, hidden):
+    if not (cell.late or packs(time * batch * batch, hidden)):
         one_stream = gates_hidden * hidden * dtype.itemsize > ONE_STREAM_BYTES
         unpacked = 1 if one_stream else dots.columns_for(batch)
     dot_rows = min(dots.ROWS_MAX, max(1, block * batch))
@@ -182,6 +185,7 @@ def plan_layer(
     )
     scratch_size = -(-tile * width // lines) * lines
     regions = Regions(dtype.itemsize)
+    late = regions.add((1 + len(cell.early_kept)) * batch * hidden) if cell.late else 0
     delta = regions.add((block + 1) * batch * gates_hidden)
     layer = Layer(
         scan=Scan(
@@ -200,6 +204,7 @@ def plan_layer(
             unpacked=unpacked,
             dot_rows=min(dots.ROWS_MAX, max(1, batch)),
             dots=dots_address(dtype),
+            late=late,
             by_units=int(by_units),
         ),
         time=time,

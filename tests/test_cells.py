@@ -92,7 +92,7 @@ def test_lstm_and_gru_are_those_of_torch(given: str, case: Any, cell: Any, dtype
         assert_close(ours, theirs.detach(), K_TORCH * eps(dtype), name)
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.name)
+@pytest.mark.parametrize("cell", [c for c in CELLS if not c.late], ids=lambda c: c.name)
 def test_backward_equations_are_the_derivatives_of_the_forward_ones(cell: Any) -> None:
     count = len(cell.gates) + len(cell.apart)
     arguments = [normal((50,), np.float64, seed) for seed in range(count + len(cell.states))]
@@ -113,6 +113,34 @@ def test_backward_equations_are_the_derivatives_of_the_forward_ones(cell: Any) -
             moved[place] = moved[place] + step
             states, _ = cell.forward(*moved)
             losses.append(sum(d * s for d, s in zip(d_states, states, strict=True)))
+        numeric = (losses[0] - losses[1]) / (2 * FD_STEP)
+        assert_close(gradient, numeric, K_EQUATIONS * FD_STEP**2, f"argument {place}")
+
+
+@pytest.mark.parametrize("cell", [c for c in CELLS if c.late], ids=lambda c: c.name)
+def test_both_stages_backward_are_the_derivatives_of_the_forward_ones(cell: Any) -> None:
+    weight, early, gates = 0.7, len(cell.gates) - len(cell.late), len(cell.gates)
+    arguments = [normal((50,), np.float64, seed) for seed in range(gates + len(cell.states))]
+    d_states = [normal((50,), np.float64, 20 + i) for i in range(len(cell.states))]
+
+    def run(values: Any) -> Any:
+        modulated, kept = cell.early(*values[:early], *values[gates:])
+        late = [a + weight * modulated for a in values[early:gates]]
+        return cell.forward(*late, *kept, *values[gates:])
+
+    new, saved = run(arguments)
+    assert len(saved) == len(cell.saved)
+    old = arguments[gates:]
+    deltas, d_old = cell.backward(*saved, *old, *new, *d_states)
+    d_modulated = weight * sum(deltas[early:])
+    d_early, d_h = cell.early_backward(*saved, *old, d_modulated, *deltas[:early])
+    gradients = [*d_early, *deltas[early:], d_old[0] + d_h, *d_old[1:]]
+    for place, gradient in enumerate(gradients):
+        losses = []
+        for step in (FD_STEP, -FD_STEP):
+            moved = list(arguments)
+            moved[place] = moved[place] + step
+            losses.append(sum(d * s for d, s in zip(d_states, run(moved)[0], strict=True)))
         numeric = (losses[0] - losses[1]) / (2 * FD_STEP)
         assert_close(gradient, numeric, K_EQUATIONS * FD_STEP**2, f"argument {place}")
 

@@ -127,7 +127,8 @@ def test_any_number_of_threads_gives_the_same_bits(shape: Any, cell: Any, dtype:
         layer: Any = Recurrent(cell, inputs, hidden, bidirectional=True, dtype=dtype, threads=count)
         layer.flat[...] = normal(layer.flat.shape, dtype) / hidden**0.5
         args = (cell, np.dtype(dtype), time, batch, inputs, hidden)
-        assert plan.plan_layer(*args, threads=count).threads == count
+        alone = cell.late and batch < 4 * count  # late gates share the batch only
+        assert plan.plan_layer(*args, threads=count).threads == (1 if alone else count)
         results.append(train(layer, normal((time, batch, inputs), dtype, 1)))
     assert results[0] == results[1] == results[2]
 

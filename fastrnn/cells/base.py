@@ -46,6 +46,18 @@ class Cell:
         latter.
     recurrent : bool
         Whether there are recurrent weights; without them a pre-activation is ``W_ih x + b_ih``.
+    late : tuple of str
+        Gates, the last ones, whose recurrent weights multiply not `h` but what `early` makes of
+        it, as ``r * h`` in the original GRU. `forward` then takes the pre-activations of these
+        alone, what `early` kept, and the states; the last of `saved` is the modulated state.
+    early : callable, with `late`
+        ``early(*preactivations of the other gates, *states, *weights) -> (modulated, kept)``.
+    early_backward : callable, with `late`
+        ``early_backward(*saved, *previous_states, d_modulated, *d_preactivations of the other
+        gates so far) -> (d_preactivations of the other gates, d_h)``; the latter is what
+        reaches the previous `h`.
+    early_kept : tuple of str
+        Names of what `early` keeps.
     """
 
     name: str
@@ -58,6 +70,10 @@ class Cell:
     h_carried: bool = False
     weights: tuple[str, ...] = ()
     recurrent: bool = True
+    late: tuple[str, ...] = ()
+    early: Callable[..., Any] | None = None
+    early_backward: Callable[..., Any] | None = None
+    early_kept: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -70,3 +86,17 @@ class Cell:
             raise ValueError(f"apart must be the last of the gates {self.gates}, got {self.apart}")
         if self.apart and not self.recurrent:
             raise ValueError(f"apart must be empty without recurrent weights, got {self.apart}")
+        if self.late:
+            self._check_late()
+
+    def _check_late(self) -> None:
+        before = len(self.gates) - len(self.late)
+        if self.gates[before:] != self.late or not before:
+            raise ValueError(f"late must be the last of the gates {self.gates}, got {self.late}")
+        if not (self.early and self.early_backward and self.saved and self.h_carried):
+            raise ValueError(
+                "a cell with late gates must have early, early_backward, h_carried, and the "
+                "modulated state as the last of saved"
+            )
+        if self.apart or self.weights or not self.recurrent:
+            raise ValueError("a cell with late gates must have no gates apart, weights of its own")

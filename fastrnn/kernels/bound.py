@@ -27,7 +27,11 @@ def cell_names(cell: Cell) -> dict[str, Any]:
     """The numbers by which drivers know a cell."""
     return {
         "GATES": len(cell.gates),
-        "TOGETHER": gates_together(len(cell.gates)),
+        "TOGETHER": gates_together(1 if cell.late else len(cell.gates)),
+        "LATE": len(cell.late),
+        "EARLY": len(cell.gates) - len(cell.late) if cell.late else 0,
+        "LAST": len(cell.late or cell.gates),
+        "EARLY_KEPT": len(cell.early_kept),
         "STATES": len(cell.states),
         "OTHERS": len(cell.states) - 1,
         "SAVED": len(cell.saved),
@@ -38,17 +42,30 @@ def cell_names(cell: Cell) -> dict[str, Any]:
     }
 
 
+def equations(cell: Cell) -> tuple[Any, ...]:
+    """What drivers of a cell are compiled from."""
+    functions = (cell.forward, cell.backward, cell.early, cell.early_backward)
+    return *functions, tuple(cell_names(cell).items())
+
+
 @functools.cache
 def drivers(cell: Cell) -> Drivers:
     """Bind the drivers to a cell; nothing is compiled before it is called."""
     names = cell_names(cell)
+    made_from = equations(cell)
+    if cell.early and cell.early_backward:
+        names["early_forward"] = jit.bind(
+            primitives.early_forward, early=jit.kernel(cell.early), **names
+        )
+        names["late_backward"] = jit.bind(
+            primitives.late_backward, early_back=jit.kernel(cell.early_backward), **names
+        )
     names["scan_forward"] = jit.bind(
         primitives.scan_forward, step=jit.kernel(cell.forward), **names
     )
     names["scan_backward"] = jit.bind(
         primitives.scan_backward, step=jit.kernel(cell.backward), **names
     )
-    made_from = (cell.forward, cell.backward, tuple(cell_names(cell).items()))
     names["input_parts"] = jit.bind(layer.input_parts, **names)
     names["set_zero"] = jit.kernel(layer.set_zero)
     parts = {
@@ -76,7 +93,7 @@ def stream_drivers(cell: Cell) -> StreamDrivers:
     """Bind the stream's drivers to a cell."""
     of_layer = drivers(cell)
     names = {**cell_names(cell), "run_forward": of_layer.run_forward}
-    made_from = (cell.forward, tuple(cell_names(cell).items()))
+    made_from = equations(cell)
     return StreamDrivers(
         pack=jit.entry(layer.pack_forward, *made_from, **cell_names(cell)),
         run=jit.entry(stream.run_stream, *made_from, **names),
@@ -118,7 +135,7 @@ def model_drivers(cell: Cell, optimizer: Optimizer) -> ModelDrivers:
         language_model.draw,
     ):
         names[part.__name__] = jit.bind(part, **names)
-    made_from = (cell.forward, cell.backward, tuple(cell_names(cell).items()))
+    made_from = equations(cell)
     return ModelDrivers(
         train_steps=jit.entry(
             language_model.train_steps, *made_from, optimizer.rule, optimizer.slots, **names

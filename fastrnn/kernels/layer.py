@@ -26,7 +26,7 @@ from fastrnn.kernels.scan import Scan
 from fastrnn.kernels.team import share, share_rows, wait
 
 GATES = TOGETHER = 1
-APART = 0
+APART = LATE = EARLY = SAVED = 0
 H_CARRIED = False
 RECURRENT = True
 scan_forward: Any = None
@@ -158,6 +158,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wor
     batch, hidden = s.batch, s.hidden
     gates_hidden = GATES * hidden
     step = batch * gates_hidden
+    of_h = EARLY * hidden if LATE else gates_hidden
     x_delta, r_delta = p.x_part, p.r_delta
     scratch = p.scratch + team.member * p.scratch_size
     reverse = s.direction < 0
@@ -194,8 +195,20 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wor
             before = (start + (2 if reverse else 0)) * batch * s.stride + s.column
             pack(work, p.row_panels, h, before, s.stride, 1, rows, hidden, p.width, team)
             wait(team)
-            product(d_w_hh, first * hidden, hidden, work, r_delta + skipped + first,
-                    1, gates_hidden, work, p.row_panels, end - first, rows, hidden, i > 0,
+            low, high = share_rows(of_h, team)
+            product(d_w_hh, low * hidden, hidden, work, r_delta + skipped + low,
+                    1, gates_hidden, work, p.row_panels, high - low, rows, hidden, i > 0,
+                    work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
+        if LATE:
+            # Of late gates, what their weights multiplied: the last that is saved.
+            wait(team)
+            modulated = (start * batch * SAVED + SAVED - 1) * hidden
+            pack(work, p.row_panels, saved, modulated, SAVED * hidden, 1, rows, hidden, p.width,
+                 team)  # fmt: skip
+            wait(team)
+            low, high = share_rows(gates_hidden - of_h, team)
+            product(d_w_hh, (of_h + low) * hidden, hidden, work, r_delta + skipped + of_h + low,
+                    1, gates_hidden, work, p.row_panels, high - low, rows, hidden, i > 0,
                     work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         wait(team)
         if p.tokens:
@@ -224,10 +237,14 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wor
                         rows, end - first, i > 0)  # fmt: skip
         first_step = r_delta + (count * step if reverse else 0)
         wait(team)
+    if LATE and blocks:
+        # Panels of the gates that multiply h alone.
+        pack(work, p.recurrent_panels, w_hh, 0, hidden, 1, of_h, hidden, s.back_width, team)
+        wait(team)
     if RECURRENT and blocks:
         low, high = share_rows(batch, team)
         product(carry, low * hidden, hidden, work, first_step + low * gates_hidden,
-                gates_hidden, 1, work, p.recurrent_panels, high - low, gates_hidden, hidden,
+                gates_hidden, 1, work, p.recurrent_panels, high - low, of_h, hidden,
                 H_CARRIED, work, scratch, s.back_rows, s.back_width, s.tile)  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from fastrnn.kernels.team import share
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import copy_transposed, load, store
 
+#: Rows of the batch that are multiplied by a panel before a cell's equations run on them.
+ROWS = 96
 #: Rows that are copied to all panels before the next ones: so many pages are open at a time.
 ROWS_AT_A_TIME = 16
 

@@ -15,11 +15,14 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 GATES = STATES = 1
-SAVED = APART = OTHERS = UNITS = SLOTS = 0
+LAST = 1
+SAVED = APART = OTHERS = UNITS = SLOTS = EARLY = LATE = 0
 H_CARRIED = RESTS_AT_ZERO = False
 RECURRENT = True
 step: Any = None
 rule: Any = None
+early: Any = None
+early_back: Any = None
 
 
 def _matrix(a, offset, row_stride, column_stride, rows, columns):
@@ -160,12 +163,17 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         now = first + turn + 1
         old = states[now - s.direction]
         x = [inputs[turn, :, g] for g in range(GATES)]
-        r = [old[0] @ w for w in weights]
+        between = ()
+        if LATE:
+            modulated, between = early_forward(x, old, weights)
+            x, r = x[EARLY:], [modulated @ w for w in weights[EARLY:]]
+        else:
+            r = [old[0] @ w for w in weights]
         if APART:
             r = [part + b for part, b in zip(r, r_bias.reshape(GATES, hidden))]
         sums = [a + b for a, b in zip(x[:summed], r)] if RECURRENT else x
         apart = [*x[summed:], *r[summed:]] if RECURRENT else []
-        states[now], kept = step(*sums, *apart, *old, *units.reshape(UNITS, hidden))
+        states[now], kept = step(*sums, *apart, *between, *old, *units.reshape(UNITS, hidden))
         if s.keep and SAVED:
             keep = saved.reshape(-1, s.batch, SAVED, hidden)[now - 1]
             for c, value in enumerate(kept):
@@ -199,7 +207,9 @@ def scan_backward(
         starts = begins and i == 0
         dh = outputs[now - 1] if d_output.size else np.zeros_like(carries[0])
         if RECURRENT and not starts:
-            dh = dh + r_slots[here + s.direction].reshape(s.batch, -1) @ weights
+            of_h = (EARLY if LATE else GATES) * hidden
+            deltas = r_slots[here + s.direction].reshape(s.batch, -1)[:, :of_h]
+            dh = dh + deltas @ weights[:of_h]
         if starts or H_CARRIED:
             dh = dh + carries[0]
         kept = ()
@@ -219,6 +229,24 @@ def scan_backward(
                 r_slots[here][:, gate] = deltas[gate if gate < GATES - APART else gate + APART]
         for place, value in zip(carries if H_CARRIED else carries[1:], d_old):
             place[...] = value
+        if LATE:
+            late = x_slots[here][:, EARLY:].reshape(s.batch, -1)
+            d_modulated = late @ weights[EARLY * hidden :]
+            late_backward(x_slots[here], carries[0], kept, states[now - s.direction], d_modulated)
+
+
+def early_forward(x, states, weights):
+    """The first stage of a cell with late gates: (modulated state, what is kept)."""
+    return early(*(a + states[0] @ w for a, w in zip(x[:EARLY], weights)), *states)
+
+
+def late_backward(deltas, d_h, kept, states, d_modulated):
+    """Backward through it: replaces the early gates' `deltas` (N, G, H), adds to `d_h`."""
+    so_far = [deltas[:, gate] for gate in range(EARLY)]
+    values, through = early_back(*kept, *states, d_modulated, *so_far)
+    for gate, value in enumerate(values):
+        deltas[:, gate] = value
+    d_h += through
 
 
 def _panel_stride(hidden, itemsize):

@@ -7,10 +7,12 @@ if jit.DISABLED:
         array_at,
         column_sums,
         copy,
+        early_forward,
         fill_rows,
         flush_denormals,
         gather,
         gradient_norm,
+        late_backward,
         pack,
         pack_gates,
         product,
@@ -26,6 +28,9 @@ if jit.DISABLED:
     )
 else:
     import fastrnn.simd.math  # gives the equations' functions their form on vectors
+
+    # Their plain forms take arrays.
+    from fastrnn.kernels.late import early_forward, late_backward  # type: ignore[assignment]
     from fastrnn.kernels.loss import softmax_cross_entropy
     from fastrnn.kernels.panels import pack, pack_gates
     from fastrnn.kernels.product import (
@@ -45,10 +50,12 @@ __all__ = [
     "array_at",
     "column_sums",
     "copy",
+    "early_forward",
     "fill_rows",
     "flush_denormals",
     "gather",
     "gradient_norm",
+    "late_backward",
     "pack",
     "pack_gates",
     "product",

@@ -29,21 +29,20 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastrnn.kernels.jit import kernel
-from fastrnn.kernels.panels import split
+from fastrnn.kernels.panels import ROWS, split
 from fastrnn.kernels.product import multiply_panel, product_unpacked
 from fastrnn.kernels.team import share, wait
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import load, load_each, store, store_each
 from fastrnn.simd.vector import add_each, input_deltas, preactivations, recurrent_deltas
 
-#: Rows of the batch that are multiplied by a panel before the cell's equations run on them.
-ROWS = 96
-
-GATES = STATES = TOGETHER = 1
-SAVED = APART = OTHERS = UNITS = 0
+GATES = STATES = TOGETHER = LAST = 1
+SAVED = APART = OTHERS = UNITS = EARLY = EARLY_KEPT = LATE = 0
 H_CARRIED = False
 RECURRENT = True
 step: Any = None
+early_forward: Any = None
+late_backward: Any = None
 
 
 class Scan(NamedTuple):
@@ -72,6 +71,8 @@ class Scan(NamedTuple):
     dot_rows: int
     #: Address of the compiled dot products.
     dots: int
+    #: Where the workspace of cells with late gates begins: `fastrnn.kernels.late`.
+    late: int
     #: Whether a team shares the hidden units, and meets after every step, or the rows of the batch.
     by_units: int
 
@@ -108,6 +109,10 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         # All slots or two: no division, of which four took 5 ns of the 110 of an LSTM of 8 units.
         slot_now = now & 1 if s.ring == 2 else now
         slot_before = before & 1 if s.ring == 2 else before
+        if LATE:
+            early_forward(h, memory, scratch, scratch_offset, x_part, x_offset, units,
+                          panels, panel_offset, x_bias, turn, before, slot_before,
+                          first_row, end_row, s)  # fmt: skip
         for panel in range(first_panel, end_panel):
             panel = panel if i % 2 == 0 else first_panel + end_panel - 1 - panel
             vectors = panel_base + (panel < panel_extra)
@@ -125,6 +130,14 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                             rows, hidden, min(wide, hidden - column), s.dot_rows, s.unpacked,
                             s.dots,
                         )  # fmt: skip
+                elif LATE:
+                    for gate in range(EARLY, GATES):
+                        multiply_panel(
+                            scratch, scratch_offset + gate * wide, GATES * wide,
+                            scratch, s.late + row * hidden, hidden,
+                            panels, panel_offset + gate * gate_panels + hidden * column,
+                            hidden, rows, s.rows, vectors, s.tile,
+                        )  # fmt: skip
                 elif RECURRENT:
                     for gate in range(0, GATES, TOGETHER):
                         multiply_panel(
@@ -134,8 +147,9 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                             hidden, rows, s.rows, TOGETHER * vectors, s.tile,
                         )  # fmt: skip
                 for n in range(row, row + rows):
-                    at_scratch = scratch_offset + (n - row) * GATES * wide
-                    at_x = x_offset + (turn * batch + n) * GATES * hidden
+                    at_scratch = scratch_offset + ((n - row) * GATES + EARLY) * wide
+                    at_x = x_offset + ((turn * batch + n) * GATES + EARLY) * hidden
+                    at_early = s.late + (batch + n * EARLY_KEPT) * hidden
                     at_h = (now * batch + n) * s.stride + s.column
                     from_h = (before * batch + n) * s.stride + s.column
                     at_memory = (slot_now * batch + n) * hidden
@@ -144,14 +158,15 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                     slot = s.ring * batch * hidden
                     for j in range(column, min(column + wide, hidden), lanes):
                         left = hidden - j
-                        x = load_each(x_part, at_x + j, hidden, left, GATES)
-                        x = add_each(x, load_each(x_bias, j, hidden, left, GATES))
+                        x = load_each(x_part, at_x + j, hidden, left, LAST)
+                        x = add_each(x, load_each(x_bias, EARLY * hidden + j, hidden, left, LAST))
                         if RECURRENT:
-                            r = load_each(scratch, at_scratch + j - column, wide, lanes, GATES)
+                            r = load_each(scratch, at_scratch + j - column, wide, lanes, LAST)
                             if APART:
-                                r = add_each(r, load_each(r_bias, j, hidden, left, GATES))
+                                r = add_each(r, load_each(r_bias, j, hidden, left, LAST))
                             x = preactivations(x, r, APART)
-                        states = load_each(h, from_h + j, 0, left, 1)
+                        states = load_each(scratch, at_early + j, hidden, left, EARLY_KEPT)
+                        states = states + load_each(h, from_h + j, 0, left, 1)
                         states = states + load_each(memory, from_memory + j, slot, left, OTHERS)
                         states = states + load_each(units, j, hidden, left, UNITS)
                         states, kept = step(*(x + states))
@@ -208,7 +223,8 @@ def scan_backward(
                         scratch, scratch_offset, wide,
                         r_delta, r_delta_offset + after * gates_hidden, gates_hidden,
                         panels, panel_offset + gates_hidden * column,
-                        gates_hidden, rows, s.back_rows, vectors, s.tile,
+                        EARLY * hidden if LATE else gates_hidden,
+                        rows, s.back_rows, vectors, s.tile,
                     )  # fmt: skip
                 for n in range(row, row + rows):
                     at_scratch = scratch_offset + (n - row) * wide
@@ -259,5 +275,9 @@ def scan_backward(
                         skipped = at_carry + (0 if H_CARRIED else slot_carry)
                         store_each(carry, skipped + j, slot_carry, left, d_old)
                 row += rows
+        if LATE:
+            late_backward(x_delta, x_delta_offset, carry, scratch, scratch_offset, h, memory, saved,
+                          panels, panel_offset, here, now, before, first_row, end_row,
+                          s)  # fmt: skip
         if s.by_units:
             wait(team)

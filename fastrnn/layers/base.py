@@ -37,7 +37,7 @@ class Recurrent(FixedSizes, Generic[State]):
 
     _fixed = frozenset(
         {"cell", "input_size", "hidden_size", "num_layers", "bias", "bidirectional"}
-        | {"directions", "dtype", "nonlinearity"}
+        | {"directions", "dtype", "nonlinearity", "reset_after"}
     )
 
     def __init__(

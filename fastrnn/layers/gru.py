@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastrnn.cells import GRU as CELL
-from fastrnn.checks import Array
+from fastrnn.cells import GRU_RESET_BEFORE
+from fastrnn.checks import Array, check_bool
 from fastrnn.layers.base import Recurrent
 
 
@@ -23,6 +24,10 @@ class GRU(Recurrent[Array]):
     input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype, seed,
     threads
         As those of `fastrnn.RNN`.
+    reset_after : bool
+        Whether the reset gate is applied after the product, as above; else
+        ``n = tanh(W_in x_t + b_in + W_hn (r h_{t-1}) + b_hn)``, as in the paper and in Keras
+        with the same name.
 
     Attributes
     ----------
@@ -52,11 +57,14 @@ class GRU(Recurrent[Array]):
         dropout: float = 0.0,
         bidirectional: bool = False,
         *,
+        reset_after: bool = True,
         dtype: DTypeLike = np.float32,
         seed: int | None = None,
         threads: int | None = None,
     ) -> None:
+        self.reset_after = check_bool("reset_after", reset_after)
         super().__init__(
-            CELL, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+            CELL if reset_after else GRU_RESET_BEFORE,
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
             dtype=dtype, seed=seed, threads=threads,
         )  # fmt: skip
