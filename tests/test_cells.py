@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import DTYPES, assert_close, eps, normal
+from conftest import DTYPES, FLOATS, assert_close, eps, normal
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fastrnn.cells import CELLS, GRU, LSTM, Cell
+from fastrnn import reference
+from fastrnn.cells import CELLS, GRU, GRU_RESET_BEFORE, LSTM, Cell
 from fastrnn.layers import Recurrent
 from fastrnn.plan import BLOCK_ROWS
 
 K_TORCH = 64  # k of k*eps: the same sums in another order, both sides rounding
+K_NAIVE = 128  # k of k*eps: the other side in float64, errors of 5000 steps
 K_EQUATIONS = 64  # k of k*FD_STEP^2
 FD_STEP = eps(np.float64) ** (1 / 3)
 
@@ -90,6 +94,74 @@ def test_lstm_and_gru_are_those_of_torch(given: str, case: Any, cell: Any, dtype
     for name, ours, theirs in pairs:
         assert ours.dtype == dtype
         assert_close(ours, theirs.detach(), K_TORCH * eps(dtype), name)
+
+
+NAIVE: dict[Cell, Any] = {
+    LSTM: (reference.lstm_forward, reference.lstm_backward, {}),
+    GRU: (reference.gru_forward, reference.gru_backward, {}),
+    GRU_RESET_BEFORE: (reference.gru_forward, reference.gru_backward, {"reset_after": False}),
+}
+#: T, N, I, H: any, one step of many units, whole vectors that are read unpacked.
+SIZES = (
+    st.tuples(st.integers(0, 40), st.integers(1, 9), st.integers(1, 20), st.integers(1, 40))
+    | st.tuples(st.integers(1, 3), st.sampled_from([1, 33]), st.integers(1, 20), st.just(259))
+    | st.tuples(st.integers(1, 12), st.integers(1, 4), st.just(64), st.sampled_from([64, 256]))
+    | st.tuples(st.just(5000), st.just(1), st.just(2), st.just(5))
+)
+
+
+@given(
+    cell=st.sampled_from(sorted(NAIVE, key=lambda c: c.name)),
+    dtype=st.sampled_from(FLOATS),
+    sizes=SIZES,
+    layers=st.integers(1, 2),
+    bidirectional=st.booleans(),
+    bias=st.booleans(),
+    given_=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+)
+def test_random_networks_are_the_naive_ones(
+    cell: Any, dtype: Any, sizes: Any, layers: int, bidirectional: bool, bias: bool, given_: Any
+) -> None:
+    time, batch, inputs, hidden = sizes
+    layer: Any = Recurrent(
+        cell, inputs, hidden, layers, bias, bidirectional=bidirectional, dtype=dtype, seed=4
+    )
+    rows = (layers * layer.directions, batch, hidden)
+
+    def states(seed: int, wanted: bool) -> Any:
+        values = tuple(normal(rows, dtype, seed + i) for i in range(len(cell.states)))
+        return None if not wanted else values if len(values) > 1 else values[0]
+
+    def wide(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(wide(v) for v in value)
+        return None if value is None else value.astype(np.float64)
+
+    x, state, d_state = normal((time, batch, inputs), dtype), states(1, given_[0]), states(7, True)
+    shape = (time, batch, layer.directions * hidden)
+    d_output = normal(shape, dtype, 5) if given_[1] else None
+    d_state = d_state if given_[2] or not time else None
+    output, final, tape = layer.forward(x, state)
+    called, called_final = layer(x, state)
+    np.testing.assert_array_equal(called, output)
+    grads = layer.backward(tape, d_output, d_state)
+
+    if not time:
+        return  # the naive network has no last state then: tests/test_layers.py
+    forward, backward, options = NAIVE[cell]
+    params = {name: p.astype(np.float64) for name, p in layer.params.items()}
+    naive, naive_final, cache = forward(
+        wide(x), wide(state), params, num_layers=layers, bidirectional=bidirectional, **options
+    )
+    d_x, d_start, d_params = backward(cache, wide(d_output), wide(d_state))
+    pairs = [("output", output, naive), ("x", grads.x, d_x)]
+    pairs += [("state", *both) for both in zip(as_tuple(final), as_tuple(naive_final), strict=True)]
+    pairs += [("called", *b) for b in zip(as_tuple(called_final), as_tuple(final), strict=True)]
+    pairs += [("d_state", *b) for b in zip(as_tuple(grads.state), as_tuple(d_start), strict=True)]
+    pairs += [(name, grads.params[name], d_params[name]) for name in layer.params]
+    for name, ours, theirs in pairs:
+        assert ours.dtype == dtype
+        assert_close(ours, theirs, K_NAIVE * eps(dtype), name)
 
 
 @pytest.mark.parametrize("cell", [c for c in CELLS if not c.late], ids=lambda c: c.name)
