@@ -1,0 +1,106 @@
+"""Between users' layouts and the kernels': time-major, batched, contiguous."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastrnn import recurrence
+from fastrnn.cells import Cell
+from fastrnn.checks import Array, check_floats, check_shape, check_tokens, readable
+from fastrnn.layers.values import OneHot, State
+from fastrnn.recurrence import Input
+
+
+class Layouts(Generic[State]):
+    """What `Recurrent` knows of shapes; it has the sizes."""
+
+    cell: Cell
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    directions: int
+    batch_first: bool
+    dtype: np.dtype[Any]
+
+    def _input(self, x: ArrayLike | OneHot) -> tuple[Input, bool]:
+        tokens = isinstance(x, OneHot)
+        if isinstance(x, OneHot):
+            array: Array = check_tokens("tokens", x.tokens, self.input_size, "input_size")
+            dims, name = (1, 2), "tokens"
+        else:
+            array = check_floats("x", x, self.dtype)
+            dims, name = (2, 3), "x"
+        order = "N, T" if self.batch_first else "T, N"
+        last = "" if tokens else ", I"
+        if array.ndim not in dims:
+            unbatched = "(T,)" if tokens else "(T, I)"
+            raise ValueError(
+                f"{name} must have shape ({order}{last}) or {unbatched}, got {array.shape}"
+            )
+        if not tokens and array.shape[-1] != self.input_size:
+            raise ValueError(
+                f"{name} must have input_size = {self.input_size} numbers in its last dimension, "
+                f"got shape {array.shape}"
+            )
+        batched = array.ndim == dims[1]
+        if not batched:
+            array = array[:, None]
+        elif self.batch_first:
+            array = array.swapaxes(0, 1)
+        array = readable(array)
+        floats, integers = recurrence.empty(self.dtype), recurrence.empty(np.int64)
+        if tokens:
+            integers = array.reshape(-1)
+        else:
+            floats = array.reshape(-1)
+        read = Input(array.shape[0], array.shape[1], self.input_size, tokens, floats, integers)
+        return read, batched
+
+    def _time_major(
+        self, name: str, array: Array, shape: tuple[int, int, int], width: str, batched: bool
+    ) -> Array:
+        time, batch, numbers = shape
+        if not batched:
+            check_shape(name, array, (time, numbers), f"(T, {width})")
+            return array[:, None]
+        if self.batch_first:
+            check_shape(name, array, (batch, time, numbers), f"(N, T, {width})")
+            return array.swapaxes(0, 1)
+        check_shape(name, array, shape, f"(T, N, {width})")
+        return array
+
+    def _laid_out(self, array: Array, batched: bool) -> Array:
+        if not batched:
+            return array[:, 0]
+        return array.swapaxes(0, 1) if self.batch_first else array
+
+    def _state_arrays(self, name: str, state: Any, batch: int, batched: bool) -> list[Array] | None:
+        """Each state as (L*D, N, H); None for zeros."""
+        names = self.cell.states
+        rows = self.num_layers * self.directions
+        if state is None:
+            return None
+        if len(names) > 1 and not (isinstance(state, tuple | list) and len(state) == len(names)):
+            raise TypeError(
+                f"{name} must be a tuple ({', '.join(names)}), got {type(state).__name__}"
+            )
+        values = [state] if len(names) == 1 else state
+        arrays = []
+        for which, value in zip(names, values, strict=True):
+            label = name if len(names) == 1 else f"{name} {which}"
+            array = check_floats(label, value, self.dtype)
+            if batched:
+                shape: tuple[int, ...] = (rows, batch, self.hidden_size)
+                check_shape(label, array, shape, "(L*D, N, H)")
+            else:
+                check_shape(label, array, (rows, self.hidden_size), "(L*D, H)")
+                array = array[:, None]
+            arrays.append(array)
+        return arrays
+
+    def _state_out(self, states: list[Array], batched: bool) -> State:
+        out = states if batched else [s[:, 0] for s in states]
+        return cast(State, out[0] if len(out) == 1 else tuple(out))
