@@ -81,10 +81,17 @@ class Regions:
         return start
 
 
+def flattened(value: tuple[Any, ...]) -> list[int]:
+    """The integers of a named tuple, those of the tuples in it at their places."""
+    return [x for item in value for x in (flattened(item) if isinstance(item, tuple) else [item])]
+
+
 class LayerPlan(NamedTuple):
     """A layer's sizes as its kernels take them, and what it needs."""
 
     layer: Layer
+    #: Its integers in one array.
+    numbers: np.ndarray[Any, Any]
     #: Elements of the workspace.
     work: int
     #: Threads that run it.
@@ -234,7 +241,7 @@ def plan_layer(
         scratch=regions.add(size * scratch_size),
         scratch_size=scratch_size,
     )
-    return LayerPlan(layer, regions.size, size)
+    return LayerPlan(layer, np.array(flattened(layer), np.int64), regions.size, size)
 
 
 def aligned_empty(elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

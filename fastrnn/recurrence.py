@@ -114,7 +114,7 @@ def forward(
             run_team(
                 _drivers(cell).forward, plan.threads,
                 kept.h.reshape(-1), memory.reshape(-1), saved.reshape(-1), work,
-                x.floats, x.tokens, *w, plan.layer,
+                x.floats, x.tokens, *w, plan.numbers,
             )  # fmt: skip
         finally:
             pool.give(work)
@@ -155,7 +155,7 @@ def backward(
                 *g, d_x, direction > 0, carry[direction].reshape(-1), work, d_output,
                 kept.h.reshape(-1), kept.memory[direction].reshape(-1),
                 kept.saved[direction].reshape(-1), x.floats, x.tokens,
-                w.weight_ih, w.weight_hh, w.units, plan.layer,
+                w.weight_ih, w.weight_hh, w.units, plan.numbers,
             )  # fmt: skip
         finally:
             pool.give(work)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastrnn.cells import Cell
 from fastrnn.checks import Array, check_floats, check_shape
-from fastrnn.plan import aligned_empty, plan_layer
+from fastrnn.plan import aligned_empty, flattened, plan_layer
 from fastrnn.recurrence import Weights
 
 #: Steps that the kernels take in one turn; the states of so many are held at a time.
@@ -92,8 +92,8 @@ class Stream:
         from fastrnn.kernels.stream import Stream as Head
         from fastrnn.simd import dots
 
-        numbers = [_flattened(plan.layer) for plan in plans]
-        marked = _flattened(plans[0].layer._replace(time=-1))
+        numbers = [plan.numbers for plan in plans]
+        marked = flattened(plans[0].layer._replace(time=-1))
         rows = min(dots.ROWS_MAX, BLOCK * batch)
         place = {name: array.ctypes.data for name, array in self._buffers._asdict().items()}
         head = Head(
@@ -102,7 +102,7 @@ class Stream:
             work_size=work_size, dot_rows=rows, dot_columns=1, dots=dots_address(self._dtype),
             **place,
         )  # fmt: skip
-        return np.array([*head, *(n for plan in numbers for n in plan)], np.int64)
+        return np.concatenate([np.array(head, np.int64), *numbers])
 
     def _readout(
         self, readout: tuple[ArrayLike, ArrayLike | None] | None, hidden: int
@@ -254,11 +254,6 @@ class Stream:
             raise KeyError(f"states must be {', '.join(self._cell.states)}, got {sorted(states)}")
         values = tuple(states[name] for name in self._cell.states)
         self.state = values if len(values) > 1 else values[0]
-
-
-def _flattened(value: tuple[Any, ...]) -> list[int]:
-    """The integers of a named tuple, those of the tuples in it at their places."""
-    return [x for item in value for x in (_flattened(item) if isinstance(item, tuple) else [item])]
 
 
 @functools.cache

@@ -8,6 +8,7 @@ starts its own.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -142,21 +143,18 @@ def check_threads(threads: int) -> int:
 def run_team(driver: Callable[..., Any], size: int, *args: Any) -> None:
     """Call ``driver(*args[:-1], team, args[-1])`` in each of `size` threads, or fewer, at once.
 
-    All but the caller are those that are idle; a driver does the same with fewer. Without the JIT
-    there is only the caller.
+    `team` is a `fastrnn.kernels.team.Team` as an array. All but the caller are threads that were
+    idle; a driver does the same with fewer. Without the JIT there is only the caller.
     """
-    from fastrnn.kernels.jit import DISABLED
-    from fastrnn.kernels.team import ALONE, Team
-
-    workers = _pool.take(size - 1) if size > 1 and not DISABLED else []
+    workers = _pool.take(size - 1) if size > 1 and not _disabled() else []
     if not workers:
-        driver(*args[:-1], ALONE, args[-1])
+        driver(*args[:-1], _ALONE, args[-1])
         return
     barrier = np.zeros(1, np.int64)
     size = len(workers) + 1
 
     def task(index: int) -> None:
-        team = Team(index, size, barrier.ctypes.data, _OFFER)
+        team = np.array([index, size, barrier.ctypes.data, _OFFER], np.int64)
         driver(*args[:-1], team, args[-1])
 
     begun = []
@@ -169,3 +167,14 @@ def run_team(driver: Callable[..., Any], size: int, *args: Any) -> None:
         for worker in begun:
             worker.finish()
         _pool.give(workers)
+
+
+#: The integers of a `fastrnn.kernels.team.Team` of one.
+_ALONE = np.array([0, 1, 0, 0])
+
+
+@functools.cache
+def _disabled() -> bool:
+    from fastrnn.kernels.jit import DISABLED
+
+    return DISABLED

@@ -146,6 +146,40 @@ def test_kernels_are_compiled_once_and_again_after_each_edit(
     assert_output(result, 3, 5)
 
 
+#: Gradients of the layers that are named, in that order.
+BITS = """
+import json, sys
+import numpy as np
+import fastrnn
+bits = {}
+for name in sys.argv[1:]:
+    kind, _, option = name.partition(":")
+    kw = {"nonlinearity": option} if option else {}
+    layer = getattr(fastrnn, kind)(2, 3, seed=1, **kw)
+    output, _, tape = layer.forward(np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 1, 2))
+    bits[name] = output.tobytes().hex() + layer.backward(tape, output).flat.tobytes().hex()
+print(json.dumps(bits))
+"""
+
+
+def test_entries_cached_by_several_processes_do_not_share_symbols(
+    environment: dict[str, str],
+) -> None:
+    def run(*names: str) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-c", BITS, *names], env=environment, capture_output=True, text=True,
+            timeout=TIMEOUT, check=True,
+        )  # fmt: skip
+        return json.loads(done.stdout)
+
+    names = ["RNN:relu", "RNN:tanh", "GRU", "LSTM"]
+    alone: dict[str, str] = {}
+    for name in names:  # each in a process of its own, which numbers its kernels from the start
+        alone |= run(name)
+    assert run(*names) == alone
+    assert run(*reversed(names)) == alone
+
+
 def test_a_package_that_cannot_be_written_to_works(
     project: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -55,19 +55,17 @@ def drivers(cell: Cell) -> Drivers:
     made_from = equations(cell)
     if cell.early and cell.early_backward:
         names["early_forward"] = jit.bind(
-            primitives.early_forward, early=jit.kernel(cell.early), **names
+            primitives.early_forward, early=jit.bind(cell.early), **names
         )
         names["late_backward"] = jit.bind(
-            primitives.late_backward, early_back=jit.kernel(cell.early_backward), **names
+            primitives.late_backward, early_back=jit.bind(cell.early_backward), **names
         )
-    names["scan_forward"] = jit.bind(
-        primitives.scan_forward, step=jit.kernel(cell.forward), **names
-    )
+    names["scan_forward"] = jit.bind(primitives.scan_forward, step=jit.bind(cell.forward), **names)
     names["scan_backward"] = jit.bind(
-        primitives.scan_backward, step=jit.kernel(cell.backward), **names
+        primitives.scan_backward, step=jit.bind(cell.backward), **names
     )
     names["input_parts"] = jit.bind(layer.input_parts, **names)
-    names["set_zero"] = jit.kernel(layer.set_zero)
+    names["set_zero"] = jit.bind(layer.set_zero)
     parts = {
         "pack_forward": jit.bind(layer.pack_forward, **names),
         "run_forward": jit.bind(layer.run_forward, **names),
@@ -120,7 +118,7 @@ def model_drivers(cell: Cell, optimizer: Optimizer) -> ModelDrivers:
         "run_backward": of_layer.run_backward,
         "update": jit.bind(
             primitives.update,
-            rule=jit.kernel(optimizer.rule),
+            rule=jit.bind(optimizer.rule),
             SLOTS=optimizer.slots,
             RESTS_AT_ZERO=optimizer.rests_at_zero,
         ),

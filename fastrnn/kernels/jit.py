@@ -77,8 +77,17 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def bind(template: Callable[..., Any], **names: Any) -> Any:
-    """Compile a copy of `template` whose globals also hold `names`."""
-    return kernel(_copy(template, names))
+    """Compile a copy of `template` whose globals also hold `names`.
+
+    Numba numbers the functions of a process in their symbols; of two cached entries from two
+    processes with the same symbol, the one loaded first would serve both. The copy's qualified
+    name, of which the symbol is made, therefore carries a digest of the template and of `names`.
+    """
+    copy, digest = _copy(template, names), hashlib.sha256()
+    for part in (template, *(part for pair in sorted(names.items()) for part in pair)):
+        _fingerprint(part, digest.update, set())
+    copy.__qualname__ = f"{template.__qualname__}_{digest.hexdigest()[:16]}"
+    return kernel(copy)
 
 
 def entry(template: Callable[..., Any], *made_from: Any, **names: Any) -> Any:

@@ -21,9 +21,10 @@ from fastrnn.kernels.primitives import (
     product_unpacked,
     restore_denormals,
     scatter_add,
+    tuple_at,
 )
 from fastrnn.kernels.scan import Scan
-from fastrnn.kernels.team import share, share_rows, wait
+from fastrnn.kernels.team import Team, share, share_rows, wait
 
 GATES = TOGETHER = 1
 APART = LATE = EARLY = SAVED = 0
@@ -254,16 +255,22 @@ def set_zero(array, team):
     fill_rows(array, first, 0, array[:0], 1, end - first)
 
 
-def forward(h, memory, saved, work, x, tokens, w_ih, w_hh, b_ih, b_hh, units, team, p):
-    """The whole layer in one call."""
-    pack_forward(work, w_ih, w_hh, b_ih, b_hh, team, p)
-    run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, team, p)
+def forward(h, memory, saved, work, x, tokens, w_ih, w_hh, b_ih, b_hh, units, team, plan):
+    """The whole layer in one call.
+
+    `team` and `plan` are the integers of a `Team` and a `Layer`: as tuples they would take 3 us to
+    come from Python.
+    """
+    of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
+    pack_forward(work, w_ih, w_hh, b_ih, b_hh, of_team, p)
+    run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, of_team, p)
 
 
 def backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
-             h, memory, saved, x, tokens, w_ih, w_hh, units, team, p):  # fmt: skip
-    """`run_backward` in one call, denormals being taken as zero."""
+             h, memory, saved, x, tokens, w_ih, w_hh, units, team, plan):  # fmt: skip
+    """`run_backward` in one call, denormals being taken as zero; see `forward`."""
+    of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
     before = flush_denormals()
     run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
-                 h, memory, saved, x, tokens, w_ih, w_hh, units, team, p)  # fmt: skip
+                 h, memory, saved, x, tokens, w_ih, w_hh, units, of_team, p)  # fmt: skip
     restore_denormals(before)

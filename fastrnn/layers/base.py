@@ -67,6 +67,7 @@ class Recurrent(FixedSizes, Layouts[State]):
         self.directions = 2 if bidirectional else 1
         self._parameters = Parameters(self._specs(), self.dtype)
         self._spans = self._find_spans()
+        self._own_weights: dict[int, list[Weights]] = {}
         self._pool = WorkspacePool()
         seeds = np.random.SeedSequence(check_seed(seed)).spawn(2)
         limit = 1 / np.sqrt(self.hidden_size)
@@ -322,8 +323,17 @@ class Recurrent(FixedSizes, Layouts[State]):
         return mask
 
     def _weights(self, flat: Array, layer: int) -> list[Weights]:
+        if flat is self.flat and layer in self._own_weights:
+            return self._own_weights[layer]
         of_layer = self._spans[layer * self.directions : (layer + 1) * self.directions]
-        return [Weights(*(flat[span] for span in spans)) for spans in of_layer]
+        weights = [Weights(*(flat[span] for span in spans)) for spans in of_layer]
+        if flat is self.flat:
+            self._own_weights[layer] = weights
+        return weights
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy has parameters of its own.
+        return self.__dict__ | {"_own_weights": {}}
 
     def __repr__(self) -> str:
         parts = [f"{self.input_size}, {self.hidden_size}"]
