@@ -155,7 +155,11 @@ def run_team(driver: Callable[..., Any], size: int, *args: Any) -> None:
 
     def task(index: int) -> None:
         team = np.array([index, size, barrier.ctypes.data, _OFFER], np.int64)
-        driver(*args[:-1], team, args[-1])
+        try:
+            driver(*args[:-1], team, args[-1])
+        except BaseException:  # Ctrl-C before the kernels began: nobody may wait for this thread
+            barrier[0] = _BROKEN
+            raise
 
     begun = []
     try:
@@ -163,12 +167,17 @@ def run_team(driver: Callable[..., Any], size: int, *args: Any) -> None:
             begun.append(worker)
             worker.begin(lambda index=index: task(index))  # type: ignore[misc]
         task(0)
+    except BaseException:
+        barrier[0] = _BROKEN
+        raise
     finally:
         for worker in begun:
             worker.finish()
         _pool.give(workers)
 
 
+#: A barrier at which nobody waits.
+_BROKEN = -(1 << 62)
 #: The integers of a `fastrnn.kernels.team.Team` of one.
 _ALONE = np.array([0, 1, 0, 0])
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import DTYPES, EACH_CELL, PLAIN, make_layer, normal
 
 import fastrnn
-from fastrnn import OneHot, plan, threads
+from fastrnn import OneHot, plan, recurrence, threads
 from fastrnn.cells import CELLS, LSTM, RNN_TANH
 from fastrnn.layers import Recurrent
 
@@ -170,6 +170,28 @@ def test_a_forked_child_starts_its_own_team() -> None:
     expected = train(layer, x)
     assert PLAIN or threads._pool._started
     assert in_forked_child(layer, x) == expected
+
+
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")
+@pytest.mark.usefixtures("teams")
+@pytest.mark.parametrize("who", [0, 1])
+def test_a_thread_that_fails_before_the_kernels_stops_its_team(who: int, monkeypatch: Any) -> None:
+    layer: Any = Recurrent(LSTM, 5, 200, threads=3)
+    x = normal((7, 1, 5), np.float32)
+    expected = train(layer, x)
+    driver = recurrence._drivers(LSTM).forward
+
+    def interrupted(*args: Any) -> None:
+        if args[-2][0] == who:
+            raise KeyboardInterrupt
+        driver(*args)
+
+    drivers = recurrence._drivers(LSTM)
+    monkeypatch.setattr(recurrence, "_drivers", lambda cell: drivers._replace(forward=interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        layer(x)
+    monkeypatch.undo()
+    assert train(layer, x) == expected
 
 
 def test_threads_are_checked() -> None:

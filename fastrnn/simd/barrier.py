@@ -21,8 +21,9 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 def meet(typing_context: Any, address: Any, size: Any, offer: Any) -> Any:
     """Wait until `size` threads are here.
 
-    `address` is that of an int64 that counts arrivals and starts at 0; `offer` is that of a C
-    function without arguments that gives up the core, or 0.
+    `address` is that of an int64 that counts arrivals and starts at 0; if it is made negative,
+    nobody waits any more. `offer` is that of a C function without arguments that gives up the core,
+    or 0.
     """
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
@@ -39,7 +40,9 @@ def meet(typing_context: Any, address: Any, size: Any, offer: Any) -> Any:
         turn = builder.phi(INT)
         turn.add_incoming(INT(0), before)
         seen = builder.load_atomic(count, "acquire", 8)
-        builder.cbranch(builder.icmp_signed(">=", seen, goal), after, body)
+        broken = builder.icmp_signed("<", seen, INT(0))
+        together = builder.icmp_signed(">=", seen, goal)
+        builder.cbranch(builder.or_(together, broken), after, body)
         builder.position_at_end(body)
         if X86:
             kind = ir.FunctionType(ir.VoidType(), [])
