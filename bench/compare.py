@@ -1,6 +1,7 @@
 """fastrnn beside the naive implementation, PyTorch, ONNX Runtime and JAX, in one process.
 
-    python bench/compare.py [--shapes 0,3 | 25,1,65,100 ...] [--mode infer,train] [--out FILE.json]
+    python bench/compare.py [--cell rnn,lstm,gru] [--set table] [--shapes 0 3 | 25,1,65,100 ...]
+                            [--mode infer,train] [--threads 1,2] [--out FILE.json]
 
 Each contender is built and called once (the first call, compilation included), compared with the
 naive implementation in float64, and only then timed: rounds in which every contender runs in turn,
@@ -13,7 +14,10 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +26,19 @@ from typing import TYPE_CHECKING, Any
 import machine
 
 if TYPE_CHECKING:
-    from shapes import Shape
+    from shapes import Row, Shape
 
-FLOAT_TYPES, MODES, NONLINEARITIES = ("float32", "float64"), ("infer", "train"), ("tanh", "relu")
+CELLS, MODES = ("rnn", "lstm", "gru"), ("infer", "train")
+SETS, OWN = ("table", "deepbench", "fastrnns"), "own"
+FLOAT_TYPES, NONLINEARITIES = ("float32", "float64"), ("tanh", "relu")
+#: What `summaries` compares with fastrnn.
+RIVALS = ("fastest peer", "torch")
+#: Seconds before a contender's turn, if there are threads that may still spin for the last one.
+PAUSE = 0.01
 
 
 def time_rounds(
-    calls: dict[str, Callable[[], Any]], rounds: int, seconds: float
+    calls: dict[str, Callable[[], Any]], rounds: int, seconds: float, pause: float = 0.0
 ) -> dict[str, list[float]]:
     """Seconds of one call of each, round by round.
 
@@ -38,10 +48,13 @@ def time_rounds(
     rounds : int
     seconds : float
         For all rounds of all calls together; each runs at least once a round.
+    pause : float
+        Seconds of sleep before each turn.
     """
     numbers = {}
     for name, call in calls.items():
         best = float("inf")
+        time.sleep(pause)
         for _ in range(3):
             start = time.perf_counter()
             call()
@@ -56,6 +69,7 @@ def time_rounds(
             first = turn % len(names)
             for name in names[first:] + names[:first]:
                 call, number = calls[name], numbers[name]
+                time.sleep(pause)
                 start = time.perf_counter()
                 for _ in range(number):
                     call()
@@ -63,6 +77,27 @@ def time_rounds(
     finally:
         gc.enable()
     return times
+
+
+def undisturbed(
+    calls: dict[str, Callable[[], Any]], options: argparse.Namespace
+) -> tuple[dict[str, list[float]], float]:
+    """`time_rounds`, again if other processes took the cores; the share that they took."""
+    from table import BUSY
+
+    found: list[tuple[float, dict[str, list[float]]]] = []
+    for _ in range(options.tries):
+        start, cpu, busy = time.perf_counter(), time.process_time(), machine.busy_seconds()
+        pause = PAUSE if options.threads > 1 else 0.0
+        times = time_rounds(calls, options.rounds, options.seconds, pause)
+        core_seconds = (time.perf_counter() - start) * options.threads
+        own, now = time.process_time() - cpu, machine.busy_seconds()
+        others = 0.0 if busy is None or now is None else max(0.0, now - busy - own) / core_seconds
+        found.append((others, times))
+        if others <= BUSY:
+            break
+    others, times = min(found, key=lambda item: item[0])
+    return times, others
 
 
 def spread(values: list[float], scale: float = 1.0) -> dict[str, float]:
@@ -81,7 +116,7 @@ def ratio(times: dict[str, list[float]], other: str) -> dict[str, float]:
 
 
 def compare_row(
-    shape: Shape, mode: str, options: argparse.Namespace, peak: dict[str, Any]
+    cell: str, shape: Shape, mode: str, nonlinearity: str, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Prepare, check and time every contender on one row.
 
@@ -93,7 +128,7 @@ def compare_row(
     from peers import CONTENDERS, PEERS, AbsentError, results
     from shapes import AGREEMENT, case, error_in_eps
 
-    problem, true = case(shape, options.dtype, options.nonlinearity, mode)
+    problem, true = case(cell, shape, options.dtype, nonlinearity, mode)
     calls: dict[str, Callable[[], Any]] = {}
     found: dict[str, dict[str, Any]] = {}
     absent: dict[str, str] = {}
@@ -116,7 +151,7 @@ def compare_row(
         error, where = error_in_eps(got, true)
         compiled = machine.kernel_cache()["compile_seconds"] - compiled
         if not error <= AGREEMENT:
-            message = f"{name} is wrong by {error:.0f} eps in {where} ({mode}, {shape})"
+            message = f"{name} is wrong by {error:.0f} eps in {where} ({cell}, {mode}, {shape})"
             if name in ("naive", "fastrnn"):
                 raise SystemExit(message)
             absent[name] = message
@@ -125,33 +160,73 @@ def compare_row(
         found[name] = {
             "version": contender.version,
             "error_eps": error,
+            "error_in": where,
             "prepare_seconds": ready - start,
             "first_call_seconds": first - ready,
             "compile_seconds": compiled,
         }
     machine.limit_blas(options.threads)
-    wall, cpu = time.perf_counter(), time.process_time()
-    times = time_rounds(calls, options.rounds, options.seconds)
-    share = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    times, others = undisturbed(calls, options)
     for name, values in times.items():
         found[name]["microseconds"] = spread(values, 1e6)
     peers = [name for name in PEERS if name in times]
     medians = {name: found[name]["microseconds"]["median"] for name in peers}
     fastest = min(medians, key=medians.__getitem__) if peers else None
-    gflops = shape.flops(mode) / found["fastrnn"]["microseconds"]["median"] / 1e3
     return {
+        "cell": cell,
         "shape": list(shape),
         "mode": mode,
+        "threads": options.threads,
         "dtype": options.dtype,
-        "nonlinearity": options.nonlinearity,
+        **problem.options,
         "contenders": found,
         "absent": absent,
         "fastest_peer": fastest,
         "ratios": {name: ratio(times, name) for name in ["naive", *peers]},
-        "gflops": gflops,
-        "of_peak": gflops / peak["fma_gflops"] / options.threads,
-        "cpu_share": share,
+        "gflops": shape.flops(mode, cell) / found["fastrnn"]["microseconds"]["median"] / 1e3,
+        "others_share": others,
     }
+
+
+def against(row: dict[str, Any], rival: str) -> dict[str, float] | None:
+    """The ratio of one of `RIVALS`, None if it is absent."""
+    name = row["fastest_peer"] if rival == "fastest peer" else rival
+    ratios: dict[str, dict[str, float]] = row["ratios"]
+    return ratios.get(name)
+
+
+def summaries(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of rival / fastrnn, by set, threads, mode and cell: geometric mean and worst of the rows.
+
+    Of each row its median counts; cell "all" is all rows.
+    """
+    result = []
+    keys = ("set", "threads", "mode")
+    for group in dict.fromkeys(tuple(row[key] for key in keys) for row in rows):
+        members = [row for row in rows if tuple(row[key] for key in keys) == group]
+        for cell in [*dict.fromkeys(row["cell"] for row in members), "all"]:
+            for rival in RIVALS:
+                found = [
+                    (ratio["median"], row)
+                    for row in members
+                    if cell in (row["cell"], "all") and (ratio := against(row, rival))
+                ]
+                if found:
+                    worst, row = min(found, key=lambda item: item[0])
+                    result.append(
+                        {
+                            **dict(zip(keys, group, strict=True)),
+                            "cell": cell,
+                            "rival": rival,
+                            "rows": len(found),
+                            "no_slower": sum(median >= 1 for median, _ in found),
+                            "geometric_mean": statistics.geometric_mean(m for m, _ in found),
+                            "worst": worst,
+                            "worst_cell": row["cell"],
+                            "worst_shape": row["shape"],
+                        }
+                    )
+    return result
 
 
 def print_row(row: dict[str, Any]) -> None:
@@ -170,89 +245,176 @@ def print_row(row: dict[str, Any]) -> None:
     size = ",".join(map(str, row["shape"]))
     peer = row["fastest_peer"] or "-"
     print(
-        f"{size:17} {row['mode']:5} {' '.join(columns)}  {peer:11} {shown[0]:19} "
-        f"{shown[1]:21} {row['of_peak']:5.0%}{' busy' if row['cpu_share'] < BUSY else ''}",
+        f"{row['cell']:4} {size:17} {row['mode']:5} {' '.join(columns)}  {peer:11} {shown[0]:19} "
+        f"{shown[1]:21} {row['of_peak']:5.0%}{' busy' if row['others_share'] > BUSY else ''}",
         flush=True,
     )
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
+def print_summaries(entries: list[dict[str, Any]]) -> None:
+    """One line for each set, number of threads, mode and cell."""
+    titles = "".join(f"{f'{rival} / fastrnn':34}" for rival in RIVALS)
+    print(f"\n{'geometric mean, worst row':31}{titles}")
+    lines: dict[tuple[Any, ...], str] = {}
+    for entry in entries:
+        key = (entry["set"], entry["threads"], entry["mode"], entry["cell"])
+        at = f"{entry['worst_cell']} {','.join(map(str, entry['worst_shape']))}"
+        text = f"{entry['geometric_mean']:5.2f} {entry['worst']:5.2f} {at:22}"
+        lines[key] = lines.get(key, "") + text
+    for (kind, threads, mode, cell), text in lines.items():
+        print(f"{kind:10}{threads} thread{'s' if threads > 1 else ' '}  {mode:6}{cell:5}{text}")
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--cell", default=",".join(CELLS), metavar="CELL,...", help="default all")
+    parser.add_argument("--set", choices=(*SETS, "all"), default="table", help="rows to choose of")
     parser.add_argument(
         "--shapes",
         nargs="+",
         metavar="ROW|T,N,I,H",
-        help="rows of the table by number from 0, or sizes; all rows if not given",
+        help="rows of the set by number, from 0 for each cell, or sizes; all rows if not given",
     )
     parser.add_argument("--dtype", choices=FLOAT_TYPES, default="float32")
-    parser.add_argument("--mode", default="infer,train", help="infer, train or infer,train")
-    parser.add_argument("--nonlinearity", choices=NONLINEARITIES, default="tanh")
-    parser.add_argument("--threads", type=int, default=1, help="1 also pins to one core")
+    parser.add_argument("--mode", default=",".join(MODES), metavar="MODE,...", help="default both")
+    parser.add_argument(
+        "--nonlinearity", choices=NONLINEARITIES, help="of rnn; if not given, as the set has it"
+    )
+    parser.add_argument(
+        "--threads", default="1", metavar="N,...", help="as many cores; a process for each number"
+    )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=3.0, help="of timing for each row")
+    parser.add_argument("--tries", type=int, default=3, help="to time a row undisturbed")
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     options = parser.parse_args(arguments)
-    options.modes = options.mode.split(",")
-    if not set(options.modes) <= set(MODES):
-        parser.error(f"--mode must be infer, train or infer,train, got {options.mode}")
-    if options.threads < 1 or options.rounds < 1 or options.seconds <= 0:
-        parser.error("--threads and --rounds must be at least 1, --seconds positive")
+    for name, known in (("cell", CELLS), ("mode", MODES)):
+        chosen = getattr(options, name).split(",")
+        if not set(chosen) <= set(known):
+            parser.error(f"--{name} must be of {', '.join(known)}, got {getattr(options, name)}")
+        setattr(options, name, [value for value in known if value in chosen])
     try:
+        options.threads = [int(number) for number in options.threads.split(",")]
         sizes = [[int(n) for n in text.split(",")] for text in options.shapes or []]
     except ValueError:
-        parser.error(f"--shapes must be integers, got {' '.join(options.shapes)}")
+        parser.error("--threads and --shapes must be integers")
+    if min(*options.threads, options.rounds, options.tries) < 1 or options.seconds <= 0:
+        parser.error("--threads, --rounds and --tries must be at least 1, --seconds positive")
     if any(len(size) not in (1, 4) or not size[0] >= 0 for size in sizes):
         parser.error("--shapes must each be a row number or four sizes T,N,I,H")
-    options.sizes = sizes
+    if (available := len(machine.cores())) and max(options.threads) > available:
+        parser.error(f"--threads must be at most {available}, the cores of this process")
+    options.shapes = sizes
     return options
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the comparison; see the module's text."""
-    options = parse(arguments)
+def chosen_rows(options: argparse.Namespace) -> list[tuple[str, Row]]:
+    """The rows that were asked for, each behind its set's name.
+
+    Raises
+    ------
+    SystemExit
+        For a number that no cell of the set has.
+    """
+    from shapes import SETS as ROWS
+    from shapes import Row, Shape
+
+    names = SETS if options.set == "all" else (options.set,)
+    known = [
+        list(enumerate((name, row) for row in ROWS[name] if row.cell == cell))
+        for name in names
+        for cell in options.cell
+    ]
+    numbers = {size[0] for size in options.shapes if len(size) == 1}
+    if unknown := numbers - {number for of_cell in known for number, _ in of_cell}:
+        raise SystemExit(f"the set {options.set} has no row {min(unknown)} of such a cell")
+    sizes = [Shape(*size) for size in options.shapes if len(size) == 4]
+    return [
+        row for of_cell in known for n, row in of_cell if n in numbers or not options.shapes
+    ] + [(OWN, Row(cell, size)) for cell in options.cell for size in sizes]
+
+
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure all rows in this process, which is pinned."""
     machine.pin(options.threads)
     # From here on: these import NumPy, which must find its threads limited.
     import peak
     from peers import CONTENDERS
-    from shapes import TABLE, Shape
 
-    if any(len(size) == 1 and size[0] >= len(TABLE) for size in options.sizes):
-        raise SystemExit(f"rows are numbered 0 to {len(TABLE) - 1}")
-    chosen = [TABLE[s[0]] if len(s) == 1 else Shape(*s) for s in options.sizes] or list(TABLE)
     measured = peak.measure(options.dtype)
     described = machine.describe()
     print(f"{described['cpu']} ({described['llvm_cpu']}), {options.threads} thread(s)", end=", ")
-    print(f"{options.dtype}, {options.nonlinearity}, peak {measured['fma_gflops']} GF/s a core")
+    print(f"{options.dtype}, peak {measured['fma_gflops']} GF/s a core")
     names = " ".join(f"{c.name:>11}" for c in CONTENDERS)
-    print(f"{'T,N,I,H':17} {'mode':5} {names}  {'best peer':11} {'best peer/fastrnn':19} ", end="")
-    print(f"{'naive/fastrnn':21}  peak", flush=True)
+    print(f"{'cell':4} {'T,N,I,H':17} {'mode':5} {names}  {'best peer':11} ", end="")
+    print(f"{'best peer/fastrnn':19} {'naive/fastrnn':21}  peak", flush=True)
+
+    def of_peak(row: dict[str, Any]) -> float:
+        return float(row["gflops"] / measured["fma_gflops"] / options.threads)
+
     rows = []
-    for shape in chosen:
-        for mode in options.modes:
-            rows.append(compare_row(shape, mode, options, measured))
+    for name, (cell, shape, modes, nonlinearity) in chosen_rows(options):
+        for mode in (mode for mode in options.mode if mode in modes):
+            kind = options.nonlinearity or nonlinearity
+            row = {"set": name, **compare_row(cell, shape, mode, kind, options)}
+            rows.append(row | {"of_peak": of_peak(row)})
             print_row(rows[-1])
     # The machine may have been busy the first time.
     measured = peak.best(measured, peak.measure(options.dtype))
     for row in rows:
-        row["of_peak"] = row["gflops"] / measured["fma_gflops"] / options.threads
-    result = {
-        "kind": "compare",
-        "command": [Path(sys.argv[0]).name, *(sys.argv[1:] if arguments is None else arguments)],
-        "machine": described,
-        "versions": machine.versions(),
-        "threads": machine.threads(options.threads),
-        "kernel_cache": machine.kernel_cache(),
-        "peak": measured,
-        "rounds": options.rounds,
-        "rows": rows,
-    }
+        row["of_peak"] = of_peak(row)
     for name, reason in sorted({item for row in rows for item in row["absent"].items()}):
         print(f"absent: {name}: {reason}")
-    cache = result["kernel_cache"]
+    cache = machine.kernel_cache()
     print(f"kernel cache: {cache['state']}, {cache['compile_seconds']:.1f} s of compiling")
+    run = {"threads": machine.threads(options.threads), "kernel_cache": cache, "peak": measured}
+    return {
+        "kind": "compare",
+        "machine": described,
+        "versions": machine.versions(),
+        "rounds": options.rounds,
+        "runs": [run],
+        "rows": rows,
+    }
+
+
+def compare_each(arguments: list[str], threads: list[int]) -> dict[str, Any]:
+    """Measure with each number of threads in a process of its own: libraries read theirs once.
+
+    Raises
+    ------
+    SystemExit
+        If one of them failed.
+    """
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in threads:
+            out = Path(folder, f"{number}.json")
+            changed = [*arguments, "--threads", str(number), "--out", str(out)]
+            if code := subprocess.run([sys.executable, __file__, *changed]).returncode:
+                raise SystemExit(code)
+            results.append(json.loads(out.read_text()))
+    return {
+        **results[0],
+        "runs": [run for result in results for run in result["runs"]],
+        "rows": [row for result in results for row in result["rows"]],
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the comparison; see the module's text."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parse(arguments)
+    if len(options.threads) > 1:
+        result = compare_each(arguments, options.threads)
+    else:
+        (options.threads,) = options.threads
+        result = compare(options)
+    result["summary"] = summaries(result["rows"])
+    print_summaries(result["summary"])
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(result, indent=1) + "\n")

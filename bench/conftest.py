@@ -21,15 +21,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)  # the innermost loop: contenders of a row run one after the other
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give an `rnn_contender` its values: the naive one, fastrnn, and the peers asked for."""
-    if "rnn_contender" in metafunc.fixturenames:
+    """Give a `layer_contender` its values: the naive one, fastrnn, and the peers asked for."""
+    if "layer_contender" in metafunc.fixturenames:
         from peers import CONTENDERS
 
         wanted = ["naive", "fastrnn", *filter(None, metafunc.config.getoption("peers").split(","))]
         known = {c.name: c for c in CONTENDERS}
         if unknown := [name for name in wanted if name not in known]:
             raise pytest.UsageError(f"--peers: {unknown[0]} is not one of {', '.join(known)}")
-        metafunc.parametrize("rnn_contender", [known[name] for name in wanted], ids=wanted)
+        metafunc.parametrize("layer_contender", [known[name] for name in wanted], ids=wanted)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,6 +51,7 @@ def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, An
     """Called when the figures are saved, thus after the kernels were compiled or loaded."""
     import peak
 
+    machine_info.pop("node", None)  # the host's name
     machine_info["fastrnn"] = {
         "machine": machine.describe(),
         "versions": machine.versions(),

@@ -13,7 +13,7 @@ PACKAGES = ("numpy", "numba", "llvmlite", "torch", "onnxruntime", "jax", "jaxlib
 
 
 def pin(threads: int) -> None:
-    """Let this process use so many threads, and with one thread only one core.
+    """Let this process use so many threads, and as many cores.
 
     Call it before NumPy and the peers are imported: OpenBLAS, OpenMP and XLA read these settings
     once. What is imported already is limited where it can be, by `limit_blas`.
@@ -25,8 +25,26 @@ def pin(threads: int) -> None:
         os.environ["XLA_FLAGS"] = (
             "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         )
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores()[-threads:])
+
+
+def cores() -> list[int]:
+    """Those that this process may use; empty where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def busy_seconds() -> float | None:
+    """How long these cores have been busy, with whatever, since they started; None if unknown."""
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+    except OSError:
+        return None
+    names = {f"cpu{core}" for core in cores()}
+    # user, nice, system, idle, iowait, irq, softirq, steal
+    busy = [line.split()[1:9] for line in lines if line.partition(" ")[0] in names]
+    ticks = sum(int(fields[i]) for fields in busy for i in (0, 1, 2, 5, 6, 7))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def limit_blas(threads: int) -> Any:
@@ -41,7 +59,6 @@ def describe() -> dict[str, Any]:
     from fastrnn.simd import cpu
 
     wanted = {"sse4.2", "avx", "avx2", "fma", "avx512f", "neon", "sve"}
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     return {
         "cpu": _cpu_model(),
         "llvm_cpu": cpu.name(),
@@ -49,7 +66,6 @@ def describe() -> dict[str, Any]:
         "vector_bytes": cpu.VECTOR_BYTES,
         "caches": _caches(),
         "cores": os.cpu_count(),
-        "cores_used": cores,
         "system": platform.platform(),
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else [],
     }
@@ -69,13 +85,14 @@ def versions() -> dict[str, str]:
 
 
 def threads(wanted: int) -> dict[str, Any]:
-    """The threads that were asked for, and the pools that the process has loaded."""
+    """The threads that were asked for, their cores, and the pools that the process has loaded."""
     import threadpoolctl
 
     keys = ("user_api", "internal_api", "version", "num_threads", "architecture", "prefix")
     pools = [{k: pool.get(k) for k in keys} for pool in threadpoolctl.threadpool_info()]
     names = ("XLA_FLAGS", "NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    return {"wanted": wanted, "pools": pools, "environment": {n: os.environ.get(n) for n in names}}
+    environment = {name: os.environ.get(name) for name in names}
+    return {"wanted": wanted, "cores": cores(), "pools": pools, "environment": environment}
 
 
 def kernel_cache() -> dict[str, Any]:

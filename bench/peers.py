@@ -12,7 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from shapes import Problem
+from shapes import GATES, Array, Problem, naive
+
+#: Gates of PyTorch's order (LSTM: i, f, g, o; GRU: r, z, n) in that of ONNX (i, o, f, c; z, r, h).
+ONNX_GATES = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
+#: The arrays of a cell's final state.
+STATES = {"rnn": ("h",), "lstm": ("h", "c"), "gru": ("h",)}
 
 
 class Calls(NamedTuple):
@@ -22,6 +27,8 @@ class Calls(NamedTuple):
     infer: Callable[[], Any]
     #: Returns the output and the gradients by name. None if the contender cannot train.
     train: Callable[[], tuple[Any, Mapping[str, Any]]] | None
+    #: An array of the contender's own layout as PyTorch lays it out, by its name; for the check.
+    laid_out: Callable[[str, Any], Any] = lambda name, array: array
 
 
 class AbsentError(Exception):
@@ -56,20 +63,8 @@ class Naive:
         return f"numpy {np.__version__}"
 
     def prepare(self, problem: Problem, threads: int) -> Calls:
-        from fastrnn import reference
-
-        ones = np.ones((*problem.x.shape[:2], problem.shape.hidden), problem.dtype)
-
-        def run() -> Any:
-            return reference.rnn_forward(
-                problem.x, None, dict(problem.params), nonlinearity=problem.nonlinearity
-            )
-
-        def train() -> tuple[Any, Mapping[str, Any]]:
-            output, _, cache = run()
-            return output, reference.rnn_backward(cache, ones, None)[2]
-
-        return Calls(lambda: run()[0], train)
+        ones = problem.ones
+        return Calls(lambda: naive(problem)[0], lambda: naive(problem, ones))
 
 
 class Fastrnn:
@@ -87,12 +82,11 @@ class Fastrnn:
         import fastrnn
 
         shape = problem.shape
-        layer = fastrnn.RNN(
-            shape.inputs, shape.hidden, nonlinearity=problem.nonlinearity, dtype=problem.dtype
-        )
+        fastrnn.set_threads(threads)
+        kind = getattr(fastrnn, problem.cell.upper())
+        layer = kind(shape.inputs, shape.hidden, dtype=problem.dtype, **problem.options)
         layer.load_state_dict(problem.params)
-        x = problem.x
-        ones = np.ones((shape.time, shape.batch, shape.hidden), problem.dtype)
+        x, ones = problem.x, problem.ones
 
         def train() -> tuple[Any, Mapping[str, Any]]:
             output, _, tape = layer.forward(x)
@@ -102,7 +96,11 @@ class Fastrnn:
 
 
 class Torch:
-    """``torch.nn.RNN``, eager, with oneDNN as it is by default."""
+    """``torch.nn``, eager, with oneDNN as it is by default: only its LSTM in float32 uses it.
+
+    Without oneDNN the LSTM takes 1.5 to 6 times as long, but for 1024 units at batch 1, which it
+    runs a fourth faster; ``eval()`` changes nothing here (AMD Zen 4, PyTorch 2.13).
+    """
 
     name = "torch"
 
@@ -118,12 +116,12 @@ class Torch:
 
         torch.set_num_threads(threads)
         shape = problem.shape
-        layer = torch.nn.RNN(shape.inputs, shape.hidden, nonlinearity=problem.nonlinearity)
+        kind = getattr(torch.nn, problem.cell.upper())
+        layer = kind(shape.inputs, shape.hidden, **problem.options)
         layer = layer.to(torch.float32 if problem.dtype == np.float32 else torch.float64)
         layer.load_state_dict({name: torch.tensor(v) for name, v in problem.params.items()})
         named = dict(layer.named_parameters())
-        x = torch.tensor(problem.x)
-        ones = torch.ones(shape.time, shape.batch, shape.hidden, dtype=x.dtype)
+        x, ones = torch.tensor(problem.x), torch.tensor(problem.ones)
 
         def infer() -> Any:
             with torch.inference_mode():
@@ -140,7 +138,7 @@ class Torch:
 
 
 class OnnxRuntime:
-    """The ONNX operator RNN, weights as initializers, input and outputs bound (10 % over `run`)."""
+    """The ONNX operator, weights as initializers, input and outputs bound (10 % over `run`)."""
 
     name = "onnxruntime"
 
@@ -156,30 +154,32 @@ class OnnxRuntime:
         except ImportError as error:
             raise AbsentError("not installed (onnxruntime and onnx)") from error
         if problem.dtype != np.float32:
-            raise AbsentError("its CPU kernel of the operator RNN is float32 only")
+            raise AbsentError("its CPU kernels of the recurrent operators are float32 only")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         session = ort.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        time, batch, _, hidden = problem.shape
-        output = np.empty((time, 1, batch, hidden), problem.dtype)
-        state = np.empty((1, batch, hidden), problem.dtype)
-        values = {
-            name: ort.OrtValue.ortvalue_from_numpy(array)
-            for name, array in (("x", problem.x), ("output", output), ("state", state))
-        }
         binding = session.io_binding()
-        binding.bind_ortvalue_input("x", values["x"])
-        binding.bind_ortvalue_output("output", values["output"])
-        binding.bind_ortvalue_output("state", values["state"])
+        x = ort.OrtValue.ortvalue_from_numpy(problem.x)
+        binding.bind_ortvalue_input("x", x)
+        outputs = {}
+        for name, size in _onnx_outputs(problem).items():
+            outputs[name] = ort.OrtValue.ortvalue_from_numpy(np.empty(size, problem.dtype))
+            binding.bind_ortvalue_output(name, outputs[name])
 
         def infer() -> Any:
             session.run_with_iobinding(binding)
-            return values["output"].numpy()[:, 0]
+            return outputs["output"].numpy()[:, 0]
 
         return Calls(infer, None)
+
+
+def _onnx_outputs(problem: Problem) -> dict[str, list[int]]:
+    time, batch, _, hidden = problem.shape
+    states = {name: [1, batch, hidden] for name in STATES[problem.cell]}
+    return {"output": [time, 1, batch, hidden], **states}
 
 
 def _onnx_model(problem: Problem) -> Any:
@@ -187,37 +187,46 @@ def _onnx_model(problem: Problem) -> Any:
 
     kind = TensorProto.FLOAT if problem.dtype == np.float32 else TensorProto.DOUBLE
     time, batch, inputs, hidden = problem.shape
-    params = problem.params
+
+    def gates(name: str) -> Array:
+        parts = np.split(problem.params[name], GATES[problem.cell])
+        return np.concatenate([parts[i] for i in ONNX_GATES[problem.cell]])
+
     initializers = {
-        "W": params["weight_ih_l0"][None],
-        "R": params["weight_hh_l0"][None],
-        "B": np.concatenate([params["bias_ih_l0"], params["bias_hh_l0"]])[None],
+        "W": gates("weight_ih_l0")[None],
+        "R": gates("weight_hh_l0")[None],
+        "B": np.concatenate([gates("bias_ih_l0"), gates("bias_hh_l0")])[None],
     }
+    options: dict[str, dict[str, Any]] = {
+        "rnn": {"activations": [problem.nonlinearity.capitalize()]},
+        "gru": {"linear_before_reset": 1},
+    }
+    outputs = _onnx_outputs(problem)
     node = helper.make_node(
-        "RNN",
+        problem.cell.upper(),
         ["x", "W", "R", "B"],
-        ["output", "state"],
+        list(outputs),
         hidden_size=hidden,
-        activations=[problem.nonlinearity.capitalize()],
+        **options.get(problem.cell, {}),
     )
     graph = helper.make_graph(
         [node],
-        "rnn",
+        problem.cell,
         [helper.make_tensor_value_info("x", kind, [time, batch, inputs])],
-        [
-            helper.make_tensor_value_info("output", kind, [time, 1, batch, hidden]),
-            helper.make_tensor_value_info("state", kind, [1, batch, hidden]),
-        ],
+        [helper.make_tensor_value_info(name, kind, size) for name, size in outputs.items()],
         [numpy_helper.from_array(value, name) for name, value in initializers.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
 class Jax:
-    """``lax.scan`` under ``jit``, the input product hoisted by hand.
+    """``lax.scan`` under ``jit``, the input product hoisted by hand, weights as (inputs, units).
 
-    Not hoisted, inference takes 1.3 to 5 times as long; ``unroll=4`` makes training at batch 1
-    twice as slow and nothing clearly faster (AMD Zen 4, JAX 0.10).
+    Not hoisted, inference takes 1.3 to 5 times as long. Weights as PyTorch lays them out are
+    transposed in every call: 1.8 times as long for 1024 units at batch 1, no different in small
+    rows. ``unroll=4`` makes training at batch 1 twice as slow and nothing clearly faster; sigmoid
+    by tanh, two gates at once, and the GRU's inner biases added outside, change nothing (AMD Zen 4,
+    JAX 0.10).
     """
 
     name = "jax"
@@ -233,20 +242,23 @@ class Jax:
             raise AbsentError("not installed") from error
 
         jax.config.update("jax_enable_x64", problem.dtype == np.float64)  # type: ignore[no-untyped-call]
-        numpy = jax.numpy
-        activation = numpy.tanh if problem.nonlinearity == "tanh" else jax.nn.relu
+        numpy, count = jax.numpy, GATES[problem.cell]
+        step, inner = _jax_step(problem)
         x = numpy.asarray(problem.x)
-        params = {name: numpy.asarray(value) for name, value in problem.params.items()}
+        params = {name: numpy.asarray(value.T) for name, value in problem.params.items()}
 
         def forward(params: Any, x: Any) -> Any:
-            x_part = x @ params["weight_ih_l0"].T + (params["bias_ih_l0"] + params["bias_hh_l0"])
-            w_hh = params["weight_hh_l0"].T
+            w_hh, b_hh = params["weight_hh_l0"], params["bias_hh_l0"]
+            outer = params["bias_ih_l0"] + (0 if inner else b_hh)
+            x_part = x @ params["weight_ih_l0"] + outer
 
-            def step(h: Any, a: Any) -> Any:
-                h = activation(a + h @ w_hh)
-                return h, h
+            def scanned(state: Any, a: Any) -> Any:
+                product = state[0] @ w_hh + b_hh if inner else state[0] @ w_hh
+                state = step(state, numpy.split(a, count, -1), numpy.split(product, count, -1))
+                return state, state[0]
 
-            return jax.lax.scan(step, numpy.zeros(x_part.shape[1:], x.dtype), x_part)[1]
+            zeros = numpy.zeros((x.shape[1], w_hh.shape[0]), x.dtype)
+            return jax.lax.scan(scanned, (zeros,) * len(STATES[problem.cell]), x_part)[1]
 
         def forward_backward(params: Any, x: Any) -> Any:
             output, pullback = jax.vjp(lambda p: forward(p, x), params)
@@ -256,7 +268,31 @@ class Jax:
         return Calls(
             lambda: infer(params, x).block_until_ready(),
             lambda: jax.block_until_ready(train(params, x)),  # type: ignore[no-untyped-call]
+            lambda name, array: array.T,
         )
+
+
+def _jax_step(problem: Problem) -> tuple[Callable[..., tuple[Any, ...]], bool]:
+    """The next state from the last one, the input's parts and the products; is b_hh in these?"""
+    import jax
+
+    tanh, sigmoid = jax.numpy.tanh, jax.nn.sigmoid
+    activation = tanh if problem.nonlinearity == "tanh" else jax.nn.relu
+
+    def rnn(state: Any, a: Any, p: Any) -> tuple[Any, ...]:
+        return (activation(a[0] + p[0]),)
+
+    def lstm(state: Any, a: Any, p: Any) -> tuple[Any, ...]:
+        i, f, g, o = (x + y for x, y in zip(a, p, strict=True))
+        c = sigmoid(f) * state[1] + sigmoid(i) * tanh(g)
+        return sigmoid(o) * tanh(c), c
+
+    def gru(state: Any, a: Any, p: Any) -> tuple[Any, ...]:
+        r, z = sigmoid(a[0] + p[0]), sigmoid(a[1] + p[1])
+        n = tanh(a[2] + r * p[2])
+        return (n + z * (state[0] - n),)
+
+    return {"rnn": (rnn, False), "lstm": (lstm, False), "gru": (gru, True)}[problem.cell]
 
 
 def _version(package: str) -> str:
@@ -273,9 +309,9 @@ PEERS = tuple(c.name for c in CONTENDERS[2:])
 
 
 def results(calls: Calls, mode: str) -> dict[str, Any]:
-    """Call once, for the check: the arrays by name, as `shapes.truth` names them."""
+    """Call once, for the check: the arrays by name, named and laid out as `shapes.case`'s."""
     if mode == "infer":
         return {"output": calls.infer()}
     assert calls.train is not None
     output, grads = calls.train()
-    return {"output": output, **grads}
+    return {"output": output, **{name: calls.laid_out(name, g) for name, g in grads.items()}}

@@ -1,16 +1,18 @@
-"""Write the figures of a JSON file into README.md as a Markdown table.
+"""Write the figures of JSON files into README.md as Markdown tables.
 
     python bench/table.py [--check] [--readme README.md] [NAME=FILE.json ...]
 
-Replaces what stands between ``<!-- table:NAME -->`` and ``<!-- /table -->`` by the table of
+Replaces what stands between ``<!-- table:BLOCK -->`` and ``<!-- /table -->`` by a table of
 bench/results/NAME.json, or of the FILE given for NAME: an output of `compare.py` or of
-pytest-benchmark. With ``--check`` nothing is written; the exit code is 1 if a block is not what
-its file gives.
+pytest-benchmark. NAME is "compare" for the blocks summary, rnn, lstm and gru, and for others the
+block's own. With ``--check`` nothing is written; the exit code is 1 if a block, or the figure that
+`figure.py` draws, is not what its file gives.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import sys
@@ -20,50 +22,104 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- /table -->)", re.DOTALL)
-#: A row during which the process got less than this share of its core was disturbed.
-BUSY = 0.95
-MODES = {"infer": "Inference", "train": "Training (forward and all parameters' gradients)"}
+#: A row during which others took more than this share of the cores was disturbed.
+BUSY = 0.05
+MODES = {"infer": "inference", "train": "training (forward and all parameters' gradients)"}
+CELLS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
+#: Blocks that are not called as their file.
+SOURCES = dict.fromkeys(["summary", *CELLS], "compare")
+#: What `figure.py` draws, and from what.
+FIGURE, FIGURE_SOURCE = HERE / "results" / "compare.png", HERE / "results" / "compare.json"
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """The tables of one JSON file."""
-    return _compared(result) if result.get("kind") == "compare" else _benchmarked(result)
+def markdown(result: dict[str, Any], block: str) -> str:
+    """The tables of one JSON file for one block."""
+    if result.get("kind") != "compare":
+        return _benchmarked(result)
+    if block == "summary":
+        return _summarised(result)
+    if block not in CELLS:
+        return f"{_machine(result)}\n\n{_compared(result['rows'])}"
+    rows = of_table(result, result["rows"][0]["threads"])
+    return _compared([row for row in rows if row["cell"] == block])
 
 
-def _compared(result: dict[str, Any]) -> str:
-    """Of `compare.py`: one table for inference, one for training."""
-    rows = result["rows"]
-    parts = [_machine(result, result["threads"]["wanted"])]
-    for mode, title in MODES.items():
-        chosen = [row for row in rows if row["mode"] == mode]
-        if not chosen:
-            continue
+def of_table(result: dict[str, Any], threads: int) -> list[dict[str, Any]]:
+    """The rows of the set "table" with so many threads."""
+    rows: list[dict[str, Any]] = result["rows"]
+    return [row for row in rows if (row["set"], row["threads"]) == ("table", threads)]
+
+
+def digest(path: Path) -> bytes:
+    """Of the JSON file of a figure, which carries it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest().encode()
+
+
+def _compared(rows: list[dict[str, Any]]) -> str:
+    """Of `compare.py`: one table for inference, one for training, each for every thread count."""
+    parts = []
+    cells = list(dict.fromkeys(row["cell"] for row in rows))
+    for threads, mode in dict.fromkeys((row["threads"], row["mode"]) for row in rows):
+        chosen = [row for row in rows if (row["threads"], row["mode"]) == (threads, mode)]
         names = list(dict.fromkeys(name for row in chosen for name in row["contenders"]))
-        peers = [row["fastest_peer"] for row in chosen]
         head = ["T, batch, input, hidden", *names, "fastest peer / fastrnn", "naive / fastrnn"]
         lines = []
-        for row, peer in zip(chosen, peers, strict=True):
-            cells = [", ".join(map(str, row["shape"]))]
+        for row in chosen:
+            cell = f"{CELLS[row['cell']]} " if len(cells) > 1 else ""
+            line = [f"{cell}{_sizes(row['shape'])}"]
             for name in names:
                 entry = row["contenders"].get(name)
-                cells.append(f"{entry['microseconds']['median']:,.0f}" if entry else "-")
-            cells.append(f"{_ratio(row['ratios'][peer])} {peer}" if peer else "-")
-            cells.append(_ratio(row["ratios"]["naive"]))
-            lines.append(cells)
-        wins = sum(
-            row["ratios"][peer]["median"] >= 1
-            for row, peer in zip(chosen, peers, strict=True)
-            if peer
-        )
-        compared = sum(peer is not None for peer in peers)
-        kinds = " ".join(dict.fromkeys(f"{row['dtype']} {row['nonlinearity']}" for row in chosen))
-        busy = sum(row["cpu_share"] < BUSY for row in chosen)
+                line.append(f"{entry['microseconds']['median']:,.0f}" if entry else "-")
+            peer = row["fastest_peer"]
+            line.append(f"{_ratio(row['ratios'][peer])} {peer}" if peer else "-")
+            line.append(_ratio(row["ratios"]["naive"]))
+            lines.append(line)
+        best = [row["ratios"][peer]["median"] for row in chosen if (peer := row["fastest_peer"])]
+        named = (f"{row['dtype']} {row.get('nonlinearity', '')}".strip() for row in chosen)
+        kinds = ", ".join(dict.fromkeys(named))
+        busy = sum(row["others_share"] > BUSY for row in chosen)
         note = f" Rows disturbed by other processes, to measure again: {busy}." if busy else ""
+        title = f"{', '.join(CELLS[name] for name in cells)}: {MODES[mode]}"
         parts.append(
-            f"{title}, {kinds}, microseconds; fastrnn is no slower than the fastest peer in "
-            f"{wins} of {compared} rows.{note}\n\n{_table(head, lines)}"
+            f"{title}, {kinds}, {_threads(threads)}, microseconds; fastrnn "
+            f"is no slower than the fastest peer in {sum(r >= 1 for r in best)} of {len(best)} "
+            f"rows.{note}\n\n{_table(head, lines)}"
         )
+    return "\n\n".join(parts) or "Not measured yet."
+
+
+def _summarised(result: dict[str, Any]) -> str:
+    """Of `compare.py`: geometric means and worst rows of the table, and the figure."""
+    entries = {
+        (entry["rival"], entry["cell"], entry["mode"], entry["threads"]): entry
+        for entry in result["summary"]
+        if entry["set"] == "table"
+    }
+    columns = list(dict.fromkeys(key[2:] for key in entries))
+    lines = []
+    for rival, cell in sorted(dict.fromkeys(key[:2] for key in entries), key=lambda key: key[0]):
+        line = [f"{rival}, {CELLS.get(cell, 'all rows')}"]
+        lines.append(line + [_summary(entries.get((rival, cell, *column))) for column in columns])
+    head = ["rival / fastrnn"]
+    head += [f"{MODES[mode].partition(' ')[0]}, {_threads(count)}" for mode, count in columns]
+    parts = [
+        _machine(result),
+        "Geometric mean of the rows, in brackets the worst row (T, batch, input, hidden); above 1, "
+        "fastrnn is faster.",
+        _table(head, lines),
+    ]
+    if FIGURE.exists():
+        place = FIGURE.relative_to(HERE.parent).as_posix()
+        parts.append(f"![Speed of fastrnn over the fastest peer, row by row]({place})")
     return "\n\n".join(parts)
+
+
+def _summary(entry: dict[str, Any] | None) -> str:
+    if entry is None:
+        return "-"
+    cell = "" if entry["cell"] in CELLS else f"{CELLS[entry['worst_cell']]} "
+    worst = f"{entry['worst']:.2f}: {cell}{_sizes(entry['worst_shape'])}"
+    return f"**{entry['geometric_mean']:.2f}** ({worst})"
 
 
 def _benchmarked(result: dict[str, Any]) -> str:
@@ -84,11 +140,12 @@ def _benchmarked(result: dict[str, Any]) -> str:
         )
         lines.append(cells)
     head = ["microseconds", *names, "naive / fastrnn"]
-    return f"{_machine(result['machine_info']['fastrnn'], 1)}\n\n{_table(head, lines)}"
+    info = result["machine_info"]["fastrnn"]
+    return f"{_machine({**info, 'runs': [info]})}\n\n{_table(head, lines)}"
 
 
-def _machine(info: dict[str, Any], threads: int) -> str:
-    machine, versions, peak = info["machine"], info["versions"], info["peak"]
+def _machine(info: dict[str, Any]) -> str:
+    machine, versions, runs = info["machine"], info["versions"], info["runs"]
     named = ", ".join(
         f"{name} {versions[key]}"
         for name, key in (
@@ -97,11 +154,21 @@ def _machine(info: dict[str, Any], threads: int) -> str:
         )
         if key in versions
     )  # fmt: skip
-    use = "1 thread on one core" if threads == 1 else f"{threads} threads"
+    peak = max(run["peak"]["fma_gflops"] for run in runs)
+    counts = " or ".join(str(run["threads"]["wanted"]) for run in runs)
+    use = "1 thread on one core" if counts == "1" else f"{counts} threads on as many cores"
     return (
-        f"{machine['cpu']} ({machine['llvm_cpu']}, {peak['fma_gflops']:.0f} GF/s a core), {use}; "
-        f"{named}. Medians; ratios with their quartiles where rounds were interleaved."
+        f"{machine['cpu']} ({machine['llvm_cpu']}, {peak:.0f} GF/s a core), {use}; {named}. "
+        "Medians; ratios with their quartiles where rounds were interleaved."
     )
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
+def _sizes(shape: Iterable[int]) -> str:
+    return ", ".join(map(str, shape))
 
 
 def _ratio(ratio: dict[str, float]) -> str:
@@ -126,18 +193,18 @@ def rewritten(text: str, files: dict[str, Path]) -> str:
     used: set[str] = set()
 
     def replace(match: re.Match[str]) -> str:
-        name = match["name"]
+        name = SOURCES.get(match["name"], match["name"])
         used.add(name)
         path = files.get(name, HERE / "results" / f"{name}.json")
         try:
-            table = markdown(json.loads(path.read_text()))
+            table = markdown(json.loads(path.read_text()), match["name"])
         except FileNotFoundError:
-            raise SystemExit(f"table:{name} needs {path}") from None
+            raise SystemExit(f"table:{match['name']} needs {path}") from None
         return f"{match[1]}{table}\n{match[4]}"
 
     result = BLOCK.sub(replace, text)
     if unknown := set(files) - used:
-        raise SystemExit(f"no block <!-- table:{min(unknown)} --> to write into")
+        raise SystemExit(f"no block of {min(unknown)} to write into")
     return result
 
 
@@ -155,12 +222,16 @@ def main(arguments: list[str] | None = None) -> int:
     files = {name: Path(path) for name, path in (item.split("=", 1) for item in options.files)}
     text = options.readme.read_text()
     new = rewritten(text, files)
-    if options.check:
-        if new != text:
-            print(f"{options.readme} is not what the JSON gives: run python bench/table.py")
-        return int(new != text)
-    options.readme.write_text(new)
-    return 0
+    if not options.check:
+        options.readme.write_text(new)
+        return 0
+    wrong = []
+    if new != text:
+        wrong.append(f"{options.readme} is not what the JSON gives: run python bench/table.py")
+    if FIGURE.exists() and digest(FIGURE_SOURCE) not in FIGURE.read_bytes():
+        wrong.append(f"{FIGURE} is not of {FIGURE_SOURCE.name}: run python bench/figure.py")
+    print("\n".join(wrong), end="\n" if wrong else "")
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":
