@@ -48,6 +48,8 @@ class Layer(NamedTuple):
     token_stride: int
     #: Times in one block.
     block: int
+    #: Stripes of the batch that one thread runs forward one by one, each through all times.
+    stripes: int
     #: Largest tile of the large products.
     tile_rows: int
     width: int
@@ -87,7 +89,7 @@ def pack_forward(work, w_ih, w_hh, b_ih, b_hh, team, p):
         work[p.r_bias + j] = 0 if j < summed else of_r
 
 
-def input_parts(work, x, tokens, w_ih, start, count, team, p):
+def input_parts(work, scratch, x, tokens, w_ih, start, count, team, p):
     """The gates' input parts for the times start .. start + count - 1, in ``work[p.x_part:]``.
 
     A team that shares the batch makes each the rows that it scans itself, time by time. One that
@@ -96,7 +98,6 @@ def input_parts(work, x, tokens, w_ih, start, count, team, p):
     """
     s = p.scan
     gates_hidden = GATES * s.hidden
-    scratch = p.scratch + team.member * p.scratch_size
     together = s.by_units or p.unpacked
     if team.size == 1 or together:
         stretches, stride, first, end = 1, 0, 0, count * s.batch
@@ -135,17 +136,21 @@ def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, team, p):
     gates_hidden = GATES * s.hidden
     x_bias = work[p.x_bias : p.x_bias + gates_hidden]
     r_bias = work[p.r_bias : p.r_bias + gates_hidden]
+    scratch = p.scratch + team.member * p.scratch_size
     blocks = (p.time + p.block - 1) // p.block
     wait(team)
-    for i in range(blocks):
-        start = p.block * (i if s.direction > 0 else blocks - 1 - i)
-        count = min(p.block, p.time - start)
-        input_parts(work, x, tokens, w_ih, start, count, team, p)
-        if s.by_units or p.unpacked:
-            wait(team)
-        scan_forward(h, memory, saved, work, p.scratch + team.member * p.scratch_size,
-                     work, p.x_part, w_hh, units, work, p.recurrent_panels, x_bias, r_bias,
-                     start, count, team, s)  # fmt: skip
+    for stripe in range(p.stripes):
+        # A stripe is what one thread of a larger team would do.
+        part = Team(team.member * p.stripes + stripe, team.size * p.stripes, team.barrier, 0)
+        for i in range(blocks):
+            start = p.block * (i if s.direction > 0 else blocks - 1 - i)
+            count = min(p.block, p.time - start)
+            input_parts(work, scratch, x, tokens, w_ih, start, count, part, p)
+            if s.by_units or p.unpacked:
+                wait(team)
+            scan_forward(h, memory, saved, work, scratch, work, p.x_part, w_hh, units,
+                         work, p.recurrent_panels, x_bias, r_bias,
+                         start, count, part if p.stripes > 1 else team, s)  # fmt: skip
 
 
 def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
