@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
+
+from fastrnn.cells.declaration import check_equations
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Cell:
         ``backward(*saved, *previous_states, *states, *d_states, *weights) -> (d_preactivations,
         d_previous_states)``. The second result holds what reaches the previous states other than
         through the recurrent weights: for `h` only where `h_carried`, then for every other state.
+        Left out, it is derived from `forward` by SymPy (``pip install fastrnn[symbolic]``), and
+        so are `saved` and `h_carried`; `forward` then becomes one that returns what is saved.
     saved : tuple of str
         What `forward` keeps for `backward` besides the states.
     apart : tuple of str
@@ -58,13 +63,31 @@ class Cell:
         reaches the previous `h`.
     early_kept : tuple of str
         Names of what `early` keeps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the equations take or give something else than is declared here, or if `backward`
+        cannot be derived from `forward`.
+    ImportError
+        If it is to be derived and SymPy is not installed.
+
+    Examples
+    --------
+    >>> from fastrnn import Cell, Recurrent
+    >>> from fastrnn.simd.functions import sigmoid, tanh
+    >>> def forward(a_f, a_n, h):
+    ...     f = sigmoid(a_f)
+    ...     return (f * h + (1 - f) * tanh(a_n),), ()
+    >>> layer = Recurrent(Cell("light", ("f", "n"), ("h",), forward), 3, 5)
     """
 
     name: str
     gates: tuple[str, ...]
     states: tuple[str, ...]
     forward: Callable[..., Any]
-    backward: Callable[..., Any]
+    #: Never None once the cell is made.
+    backward: Callable[..., Any] = None  # type: ignore[assignment]
     saved: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()
     h_carried: bool = False
@@ -88,6 +111,12 @@ class Cell:
             raise ValueError(f"apart must be empty without recurrent weights, got {self.apart}")
         if self.late:
             self._check_late()
+        if self.backward is None:
+            from fastrnn.cells.derive import derive
+
+            for name, value in derive(self)._asdict().items():
+                object.__setattr__(self, name, value)
+        check_equations(self)
 
     def _check_late(self) -> None:
         before = len(self.gates) - len(self.late)
@@ -100,3 +129,15 @@ class Cell:
             )
         if self.apart or self.weights or not self.recurrent:
             raise ValueError("a cell with late gates must have no gates apart, weights of its own")
+        if self.backward is None:
+            raise ValueError("a cell with late gates must have backward, which is not derived")
+
+    def __deepcopy__(self, memo: Any) -> Cell:
+        return self
+
+    def __reduce__(self) -> Any:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        equation = getattr(self.backward, "derived_from", None)
+        if equation is not None:  # Derived functions stand in no module to be found in again.
+            values |= {"forward": equation, "backward": None}
+        return functools.partial(type(self), **values), ()
