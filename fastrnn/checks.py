@@ -134,6 +134,18 @@ def check_shape(name: str, array: Array, shape: tuple[int, ...], meaning: str) -
         raise ValueError(f"{name} must have shape {meaning} = {shape}, got {array.shape}")
 
 
+def named_states(name: str, states: Sequence[str], value: Any) -> list[tuple[str, Any]]:
+    """Each state that `value` holds, with its name for messages; TypeError unless it is a tuple.
+
+    For a cell of one state it is that state itself.
+    """
+    if len(states) == 1:
+        return [(name, value)]
+    if not (isinstance(value, tuple | list) and len(value) == len(states)):
+        raise TypeError(f"{name} must be a tuple ({', '.join(states)}), got {type(value).__name__}")
+    return [(f"{name} {which}", one) for which, one in zip(states, value, strict=True)]
+
+
 def readable(array: Array) -> Array:
     """C-contiguous and of the type that kernels are compiled for, copied only if it must be.
 

@@ -1,4 +1,4 @@
-"""The functions on plain arrays: the naive network, and the layer's bits."""
+"""The functions on plain arrays: the naive network, and the layers' bits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 import fastrnn
 from fastrnn import reference
-from fastrnn.functional import rnn, rnn_backward, rnn_forward
+from fastrnn.functional import (
+    gru,
+    gru_backward,
+    gru_forward,
+    lstm,
+    lstm_backward,
+    lstm_forward,
+    rnn,
+    rnn_backward,
+    rnn_forward,
+)
 
 K_NAIVE = 64  # k of k*eps: the same sums in another order
 #: Each activation in one precision: the layer's tests have them all, and compile them all.
@@ -181,3 +191,112 @@ def test_a_bad_gradient_is_named(wanted: Any, error: type[Exception], message: s
     _, _, tape = rnn_forward(*arguments(4, 2, 3, 5, F4)[0])
     with pytest.raises(error, match=re.escape(message)):
         rnn_backward(**{"tape": tape, **wanted})
+
+
+# --- LSTM and GRU ---
+
+GATED = {  # the functions, the layer, and the number of gates and of states
+    "lstm": (lstm, lstm_forward, lstm_backward, fastrnn.LSTM, 4, 2),
+    "gru": (gru, gru_forward, gru_backward, fastrnn.GRU, 3, 1),
+}
+
+
+def as_state(values: list[Any]) -> Any:
+    return tuple(values) if len(values) > 1 else values[0]
+
+
+def as_list(value: Any) -> list[Any]:
+    return [*value] if isinstance(value, tuple) else [value]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("time", "batch"), [(40, 9), (300, 1), (0, 3), (4, 0)])
+@pytest.mark.parametrize("name", GATED)
+def test_gated_functions_are_the_layer_bit_for_bit(
+    name: str, time: int, batch: int, bias: bool, dtype: Any
+) -> None:
+    infer, forward, backward, make, gates, count = GATED[name]
+    layer: Any = make(3, 13, bias=bias, dtype=dtype, seed=0)
+    assert layer.params["weight_hh_l0"].shape == (gates * 13, 13)
+    parts = list(layer.state_dict().values())
+    x, d_output = normal((time, batch, 3), dtype), normal((time, batch, 13), dtype, 1)
+    state = [normal((batch, 13), dtype, 2 + i) for i in range(count)]
+    d_state = [normal((batch, 13), dtype, 5 + i) for i in range(count)]
+    output, final, tape = layer.forward(x, as_state([s[None] for s in state]))
+    ours, last, our_tape = forward(x, as_state(state), *parts)
+    called, called_last = infer(x, as_state(state), *parts)
+    assert ours.tobytes() == called.tobytes() == output.tobytes()
+    assert not ours.flags.writeable
+    for a, b, c in zip(*map(as_list, (last, called_last, final)), strict=True):
+        assert a.tobytes() == b.tobytes() == c[0].tobytes()
+    for given_output, given_state in ((True, True), (True, False), (False, True)):
+        wanted = d_output if given_output else None
+        grads = layer.backward(
+            tape, wanted, as_state([d[None] for d in d_state]) if given_state else None
+        )
+        our_grads = backward(our_tape, wanted, as_state(d_state) if given_state else None)
+        assert our_grads.x.tobytes() == grads.x.tobytes()
+        for a, b in zip(as_list(our_grads.state), as_list(grads.state), strict=True):
+            assert a.shape == (batch, 13)
+            assert a.tobytes() == b[0].tobytes()
+        for parameter in PARAMETERS:
+            actual, desired = getattr(our_grads, parameter), grads.params.get(f"{parameter}_l0")
+            assert (actual is None) == (desired is None)
+            if desired is not None:
+                assert actual.shape == desired.shape
+                assert actual.tobytes() == desired.tobytes()
+
+
+def test_a_bad_argument_of_a_gated_function_is_named() -> None:
+    x, h = np.zeros((4, 2, 3), F4), np.zeros((2, 5), F4)
+    w_ih, w_hh = np.zeros((20, 3), F4), np.zeros((20, 5), F4)
+    _, _, tape = lstm_forward(x, (h, h), w_ih, w_hh)
+    _, _, rnn_tape = rnn_forward(x, h, w_ih[:5], w_hh[:5])
+    cases: list[tuple[Any, type[Exception], str]] = [
+        (lambda: lstm(x, h, w_ih, w_hh), TypeError, "state must be a tuple (h, c), got ndarray"),
+        (
+            lambda: lstm(x, (h, h[:1]), w_ih, w_hh),
+            ValueError,
+            "state c must have shape (N, H) = (2, 5), got (1, 5)",
+        ),
+        (
+            lambda: lstm(x, (h[:1], h), w_ih, w_hh),
+            ValueError,
+            "state h must have shape (N, H) = (2, H), got (1, 5)",
+        ),
+        (
+            lambda: gru(x, h, w_ih, w_hh),
+            ValueError,
+            "weight_ih must have shape (3*H, I) = (15, 3), got (20, 3)",
+        ),
+        (
+            lambda: gru(x, h, w_ih[:15], w_hh[:15], h[0], h[0]),
+            ValueError,
+            "bias_ih must have shape (3*H,) = (15,), got (5,)",
+        ),
+        (
+            lambda: lstm_backward(tape, None, h),  # type: ignore[arg-type]
+            TypeError,
+            "d_state must be a tuple (h, c), got ndarray",
+        ),
+        (
+            lambda: lstm_backward(tape, None, (h, h[0])),
+            ValueError,
+            "d_state c must have shape (N, H) = (2, 5), got (5,)",
+        ),
+        (
+            lambda: gru_backward(tape),
+            ValueError,
+            "tape must be what gru_forward returned, got one of lstm",
+        ),
+        (
+            lambda: lstm_backward(rnn_tape),
+            ValueError,
+            "tape must be what lstm_forward returned, got one of rnn_tanh",
+        ),
+        (lambda: gru_backward(None), TypeError, "tape must be what gru_forward returned, got None"),  # type: ignore[arg-type]
+    ]
+    for call, error, message in cases:
+        with pytest.raises(error, match=re.escape(message)):
+            call()
