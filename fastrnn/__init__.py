@@ -7,11 +7,23 @@
 Importing the package does not import numba; the first call of a layer does.
 """
 
-from fastrnn import functional
+from fastrnn import cells, functional
 from fastrnn.cells import Cell
 from fastrnn.data import Vocabulary
 from fastrnn.files import ModelFileError
-from fastrnn.layers import GRU, LSTM, RNN, Grads, OneHot, Recurrent, Tape
+from fastrnn.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Grads,
+    GRUCell,
+    LSTMCell,
+    OneHot,
+    OneStep,
+    Recurrent,
+    RNNCell,
+    Tape,
+)
 from fastrnn.models import LanguageModel
 from fastrnn.streaming import Stream
 from fastrnn.threads import get_threads, set_threads
@@ -24,16 +36,21 @@ __all__ = [
     "LSTM",
     "RNN",
     "Cell",
+    "GRUCell",
     "Grads",
+    "LSTMCell",
     "LanguageModel",
     "ModelFileError",
     "NonFiniteGradientError",
     "OneHot",
+    "OneStep",
+    "RNNCell",
     "Recurrent",
     "Stream",
     "Tape",
     "Vocabulary",
     "__version__",
+    "cells",
     "functional",
     "get_threads",
     "set_threads",

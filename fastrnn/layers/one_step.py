@@ -1,0 +1,244 @@
+"""Single steps, for loops of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fastrnn.cells import GRU, LSTM, RNN_RELU, RNN_TANH, Cell
+from fastrnn.checks import (
+    Array,
+    FixedSizes,
+    check_choice,
+    check_floats,
+    check_shape,
+    named_states,
+)
+from fastrnn.layers.base import Recurrent
+from fastrnn.layers.values import Grads, State, Tape
+from fastrnn.params import Parameters
+
+
+class OneStep(FixedSizes, Generic[State]):
+    """One step of a cell: a `Recurrent` of one layer that reads one time.
+
+    Parameters
+    ----------
+    cell : Cell
+    input_size, hidden_size, bias, dtype, seed
+        As those of `fastrnn.RNN`.
+
+    Attributes
+    ----------
+    params : dict of str to ndarray
+        ``weight_ih``, ``weight_hh``, ``bias_ih`` and ``bias_hh``, in the shapes that the layer of
+        the cell has them.
+    flat : ndarray
+        The buffer that `params` are views of.
+    """
+
+    _fixed = frozenset({"cell", "input_size", "hidden_size", "bias", "dtype", "nonlinearity"})
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+        seed: int | None = None,
+    ) -> None:
+        layer: Recurrent[Any] = Recurrent(
+            cell, input_size, hidden_size, bias=bias, dtype=dtype, seed=seed
+        )
+        self._layer = layer
+        self.cell = cell
+        self.input_size = layer.input_size
+        self.hidden_size = layer.hidden_size
+        self.bias = layer.bias
+        self.dtype = layer.dtype
+        specs = layer._parameters.specs
+        specs = tuple(spec._replace(name=spec.name.removesuffix("_l0")) for spec in specs)
+        self._parameters = Parameters(specs, layer.dtype, layer.flat)
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """Parameters by name: views of `flat`. Assigning to a name copies into the view."""
+        return self._parameters.views
+
+    @property
+    def flat(self) -> Array:
+        """All parameters in one contiguous buffer."""
+        return self._layer.flat
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of the parameters by name."""
+        return self._parameters.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Copy parameters in; nothing is changed unless all names, shapes and types fit.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            For names that are missing or unknown, another precision, another shape.
+        """
+        self._parameters.load_state_dict(state_dict)
+
+    def __call__(self, x: ArrayLike, state: Any = None) -> State:
+        """One step for inference.
+
+        Parameters
+        ----------
+        x : array_like (N, I) or (I,)
+        state : ndarray (N, H), or (H,) unbatched, or a tuple of them; zeros if None
+
+        Returns
+        -------
+        state : as `state`
+            After the step; its first or only array is the output.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a wrong type, precision or shape, before any work.
+        """
+        _, final = self._layer(*self._as_sequence(x, state))
+        return self._as_step(final)
+
+    def forward(self, x: ArrayLike, state: Any = None) -> tuple[State, Tape]:
+        """One step that keeps, in the tape, what `backward` needs."""
+        _, final, tape = self._layer.forward(*self._as_sequence(x, state))
+        return self._as_step(final), tape
+
+    def backward(self, tape: Tape, d_state: Any, *, wants_x: bool = True) -> Grads[State]:
+        """Backpropagate through the step.
+
+        Parameters
+        ----------
+        tape : Tape
+            Of a call of `forward`. It can be used again.
+        d_state : as the state
+            Gradient of the loss by the state after the step.
+        wants_x : bool
+            Whether to compute the gradient of the input.
+
+        Returns
+        -------
+        Grads
+            For several steps add them up; ``grads.state`` is the `d_state` of the step before.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a wrong type, precision or shape, before any work.
+        """
+        d_last = None
+        if isinstance(tape, Tape) and tape.inputs:  # What else it may be, the layer refuses.
+            d_last = self._states("d_state", d_state, tape.inputs[0].batch, tape.batched)
+        grads = self._layer.backward(tape, None, d_last, wants_x=wants_x)
+        x = None if grads.x is None else grads.x[0]
+        parts = self._parameters.parts_of(grads.flat)
+        views = self._parameters.views_of(parts)
+        return Grads(x, self._as_step(grads.state), views, grads.flat)
+
+    def _as_sequence(self, x: ArrayLike, state: Any) -> tuple[Array, Any]:
+        """The layer's arguments."""
+        array = check_floats("x", x, self.dtype)
+        size = self.input_size
+        if array.ndim not in (1, 2) or array.shape[-1] != size:
+            raise ValueError(f"x must have shape (N, I) or (I,) with I = {size}, got {array.shape}")
+        batched = array.ndim == 2
+        first = None if state is None else self._states("state", state, len(array), batched)
+        return array[None], first
+
+    def _states(self, name: str, state: Any, batch: int, batched: bool) -> Any:
+        """The states (N, H) as the layer's (1, N, H)."""
+        hidden = self.hidden_size
+        shape = (batch, hidden) if batched else (hidden,)
+        meaning = "(N, H)" if batched else "(H,)"
+        arrays = []
+        for label, value in named_states(name, self.cell.states, state):
+            array = check_floats(label, value, self.dtype)
+            check_shape(label, array, shape, meaning)
+            arrays.append(array[None])
+        return tuple(arrays) if len(arrays) > 1 else arrays[0]
+
+    def _as_step(self, states: Any) -> State:
+        several = isinstance(states, tuple)
+        return cast(State, tuple(s[0] for s in states) if several else states[0])
+
+    def __repr__(self) -> str:
+        parts = [f"{self.input_size}, {self.hidden_size}"]
+        parts += [] if self.bias else ["bias=False"]
+        return f"{type(self).__name__}({', '.join(parts)}, dtype={self.dtype.name})"
+
+
+class RNNCell(OneStep[Array]):
+    """One step of `fastrnn.RNN`, with the names, shapes and meaning of ``torch.nn.RNNCell``.
+
+    Parameters, methods and attributes are those of `OneStep`; `nonlinearity` is "tanh" or "relu".
+
+    Examples
+    --------
+    >>> import numpy as np, fastrnn
+    >>> cell = fastrnn.RNNCell(3, 5, seed=0)
+    >>> h = cell(np.ones((2, 3), np.float32))
+    >>> h = cell(np.ones((2, 3), np.float32), h)
+    >>> h.shape
+    (2, 5)
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        *,
+        dtype: DTypeLike = np.float32,
+        seed: int | None = None,
+    ) -> None:
+        self.nonlinearity = check_choice("nonlinearity", nonlinearity, ("tanh", "relu"))
+        cell = RNN_TANH if nonlinearity == "tanh" else RNN_RELU
+        super().__init__(cell, input_size, hidden_size, bias, dtype=dtype, seed=seed)
+
+
+class LSTMCell(OneStep[tuple[Array, Array]]):
+    """One step of `fastrnn.LSTM`, with the names, shapes and meaning of ``torch.nn.LSTMCell``.
+
+    Parameters, methods and attributes are those of `OneStep`; the state is a tuple (h, c).
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(LSTM, input_size, hidden_size, bias, dtype=dtype, seed=seed)
+
+
+class GRUCell(OneStep[Array]):
+    """One step of `fastrnn.GRU`, with the names, shapes and meaning of ``torch.nn.GRUCell``.
+
+    Parameters, methods and attributes are those of `OneStep`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(GRU, input_size, hidden_size, bias, dtype=dtype, seed=seed)
