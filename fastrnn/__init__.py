@@ -11,6 +11,7 @@ from fastrnn import cells, functional
 from fastrnn.cells import Cell
 from fastrnn.data import Vocabulary
 from fastrnn.files import ModelFileError
+from fastrnn.gradients import GradCheck, WrongGradientError, gradcheck
 from fastrnn.layers import (
     GRU,
     LSTM,
@@ -37,6 +38,7 @@ __all__ = [
     "RNN",
     "Cell",
     "GRUCell",
+    "GradCheck",
     "Grads",
     "LSTMCell",
     "LanguageModel",
@@ -49,9 +51,11 @@ __all__ = [
     "Stream",
     "Tape",
     "Vocabulary",
+    "WrongGradientError",
     "__version__",
     "cells",
     "functional",
     "get_threads",
+    "gradcheck",
     "set_threads",
 ]
