@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from fastrnn.kernels import primitives
 from fastrnn.kernels.jit import dots_address, tile_address
-from fastrnn.kernels.team import ALONE
 from fastrnn.kernels.product import FAR, K_BLOCK
+from fastrnn.kernels.team import ALONE
 from fastrnn.plan import tile_shape
 from fastrnn.simd import dots
 from fastrnn.simd.cpu import lanes
