@@ -33,12 +33,10 @@ SETS, OWN = ("table", "deepbench", "fastrnns"), "own"
 FLOAT_TYPES, NONLINEARITIES = ("float32", "float64"), ("tanh", "relu")
 #: What `summaries` compares with fastrnn.
 RIVALS = ("fastest peer", "torch")
-#: Seconds before a contender's turn, if there are threads that may still spin for the last one.
-PAUSE = 0.01
 
 
 def time_rounds(
-    calls: dict[str, Callable[[], Any]], rounds: int, seconds: float, pause: float = 0.0
+    calls: dict[str, Callable[[], Any]], rounds: int, seconds: float, threads: int
 ) -> dict[str, list[float]]:
     """Seconds of one call of each, round by round.
 
@@ -48,13 +46,13 @@ def time_rounds(
     rounds : int
     seconds : float
         For all rounds of all calls together; each runs at least once a round.
-    pause : float
-        Seconds of sleep before each turn.
+    threads : int
+        If there are several, those of the last contender come to rest before each turn.
     """
     numbers = {}
     for name, call in calls.items():
         best = float("inf")
-        time.sleep(pause)
+        machine.come_to_rest(threads)
         for _ in range(3):
             start = time.perf_counter()
             call()
@@ -69,7 +67,7 @@ def time_rounds(
             first = turn % len(names)
             for name in names[first:] + names[:first]:
                 call, number = calls[name], numbers[name]
-                time.sleep(pause)
+                machine.come_to_rest(threads)
                 start = time.perf_counter()
                 for _ in range(number):
                     call()
@@ -88,8 +86,7 @@ def undisturbed(
     found: list[tuple[float, dict[str, list[float]]]] = []
     for _ in range(options.tries):
         start, cpu, busy = time.perf_counter(), time.process_time(), machine.busy_seconds()
-        pause = PAUSE if options.threads > 1 else 0.0
-        times = time_rounds(calls, options.rounds, options.seconds, pause)
+        times = time_rounds(calls, options.rounds, options.seconds, options.threads)
         core_seconds = (time.perf_counter() - start) * options.threads
         own, now = time.process_time() - cpu, machine.busy_seconds()
         others = 0.0 if busy is None or now is None else max(0.0, now - busy - own) / core_seconds

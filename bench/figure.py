@@ -99,9 +99,11 @@ def _panel(
         _, colour, marker, shift = MODES[mode]
         y = mean_line + 2 * shift
         axes.plot(mean, y, marker, color=colour, markersize=7, markeredgewidth=0)
+        side = 1 if mean >= 1 else -1
         axes.annotate(
-            f"{mean:.2f}", (mean, y), xytext=(7, 0), textcoords="offset points", va="center",
-            fontsize=8.5, color=colour, fontweight="bold",
+            f"{mean:.2f}", (mean, y), xytext=(7 * side, 0), textcoords="offset points",
+            ha="left" if side > 0 else "right", va="center", fontsize=8.5, color=colour,
+            fontweight="bold",
         )  # fmt: skip
     axes.axvline(1, color=INK, linewidth=1.1, zorder=1)
     axes.axvspan(1e-3, 1, color=BEHIND, zorder=0)
@@ -117,10 +119,9 @@ def _panel(
 
 
 def _scale(axes: Any, rows: list[dict[str, Any]]) -> None:
-    """One logarithmic axis for all panels, wide enough for all bars, 1 included."""
-    ratios = [row["ratios"][row["fastest_peer"]] for row in rows]
-    low = min(0.85, *(ratio["q1"] / 1.1 for ratio in ratios))
-    high = max(1.2, *(ratio["q3"] * 1.1 for ratio in ratios))
+    """One logarithmic axis for all panels, wide enough for all dots and for 1."""
+    ratios = [row["ratios"][row["fastest_peer"]]["median"] for row in rows]
+    low, high = min(0.85, *(r / 1.2 for r in ratios)), max(1.2, *(r * 1.2 for r in ratios))
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.set_xticks([tick for tick in TICKS if low <= tick <= high])

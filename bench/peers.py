@@ -96,10 +96,10 @@ class Fastrnn:
 
 
 class Torch:
-    """``torch.nn``, eager, with oneDNN as it is by default: only its LSTM in float32 uses it.
+    """``torch.nn``, eager, with oneDNN as it is by default: it runs the LSTM in float32 whole.
 
-    Without oneDNN the LSTM takes 1.5 to 6 times as long, but for 1024 units at batch 1, which it
-    runs a fourth faster; ``eval()`` changes nothing here (AMD Zen 4, PyTorch 2.13).
+    Without it the LSTM takes up to 7 times as long, most in training at batch 1; ``eval()`` changes
+    nothing, nor does ``torch.autograd.grad`` (AMD Zen 4, PyTorch 2.13).
     """
 
     name = "torch"
@@ -223,7 +223,7 @@ class Jax:
     """``lax.scan`` under ``jit``, the input product hoisted by hand, weights as (inputs, units).
 
     Not hoisted, inference takes 1.3 to 5 times as long. Weights as PyTorch lays them out are
-    transposed in every call: 1.8 times as long for 1024 units at batch 1, no different in small
+    transposed in every call: 1.7 times as long for 1024 units at batch 1, no different in small
     rows. ``unroll=4`` makes training at batch 1 twice as slow and nothing clearly faster; sigmoid
     by tanh, two gates at once, and the GRU's inner biases added outside, change nothing (AMD Zen 4,
     JAX 0.10).

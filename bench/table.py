@@ -58,15 +58,15 @@ def digest(path: Path) -> bytes:
 def _compared(rows: list[dict[str, Any]]) -> str:
     """Of `compare.py`: one table for inference, one for training, each for every thread count."""
     parts = []
-    cells = list(dict.fromkeys(row["cell"] for row in rows))
+    kinds = list(dict.fromkeys(_kind(row) for row in rows))
     for threads, mode in dict.fromkeys((row["threads"], row["mode"]) for row in rows):
         chosen = [row for row in rows if (row["threads"], row["mode"]) == (threads, mode)]
         names = list(dict.fromkeys(name for row in chosen for name in row["contenders"]))
         head = ["T, batch, input, hidden", *names, "fastest peer / fastrnn", "naive / fastrnn"]
         lines = []
         for row in chosen:
-            cell = f"{CELLS[row['cell']]} " if len(cells) > 1 else ""
-            line = [f"{cell}{_sizes(row['shape'])}"]
+            kind = f"{_kind(row)} " if len(kinds) > 1 else ""
+            line = [f"{kind}{_sizes(row['shape'])}"]
             for name in names:
                 entry = row["contenders"].get(name)
                 line.append(f"{entry['microseconds']['median']:,.0f}" if entry else "-")
@@ -75,15 +75,13 @@ def _compared(rows: list[dict[str, Any]]) -> str:
             line.append(_ratio(row["ratios"]["naive"]))
             lines.append(line)
         best = [row["ratios"][peer]["median"] for row in chosen if (peer := row["fastest_peer"])]
-        named = (f"{row['dtype']} {row.get('nonlinearity', '')}".strip() for row in chosen)
-        kinds = ", ".join(dict.fromkeys(named))
+        dtypes = ", ".join(dict.fromkeys(row["dtype"] for row in chosen))
         busy = sum(row["others_share"] > BUSY for row in chosen)
         note = f" Rows disturbed by other processes, to measure again: {busy}." if busy else ""
-        title = f"{', '.join(CELLS[name] for name in cells)}: {MODES[mode]}"
         parts.append(
-            f"{title}, {kinds}, {_threads(threads)}, microseconds; fastrnn "
-            f"is no slower than the fastest peer in {sum(r >= 1 for r in best)} of {len(best)} "
-            f"rows.{note}\n\n{_table(head, lines)}"
+            f"{', '.join(kinds)}: {MODES[mode]}, {dtypes}, {_threads(threads)}, microseconds; "
+            f"fastrnn is no slower than the fastest peer in {sum(r >= 1 for r in best)} of "
+            f"{len(best)} rows.{note}\n\n{_table(head, lines)}"
         )
     return "\n\n".join(parts) or "Not measured yet."
 
@@ -161,6 +159,10 @@ def _machine(info: dict[str, Any]) -> str:
         f"{machine['cpu']} ({machine['llvm_cpu']}, {peak:.0f} GF/s a core), {use}; {named}. "
         "Medians; ratios with their quartiles where rounds were interleaved."
     )
+
+
+def _kind(row: dict[str, Any]) -> str:
+    return " ".join([CELLS[row["cell"]], *([row["nonlinearity"]] if "nonlinearity" in row else [])])
 
 
 def _threads(count: int) -> str:
