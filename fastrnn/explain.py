@@ -93,7 +93,7 @@ def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) ->
     of_input, of_state = (columns * n * dtype.itemsize for n in (layer.inputs, scan.hidden))
     width = together * scan.width
     shared = f", {together} gates in one panel" if together > 1 else ""
-    team = f"one thread: {_millions(layer, columns)} million multiply-adds"
+    team = f"one thread: {_millions(layer, columns, cell.recurrent)} million multiply-adds"
     if plan.threads > 1:
         split = "hidden units, meeting after every step" if scan.by_units else "rows of the batch"
         team = f"{plan.threads} threads share the {split}"
@@ -136,8 +136,9 @@ def _packing(unpacked: bool, size: int, rows: int) -> str:
     return f"{_bytes(size)} packed: {reason}"
 
 
-def _millions(layer: Any, columns: int) -> str:
-    work = layer.time * layer.scan.batch * columns * (layer.inputs + layer.scan.hidden)
+def _millions(layer: Any, columns: int, recurrent: bool) -> str:
+    terms = layer.inputs + layer.scan.hidden * recurrent
+    work = layer.time * layer.scan.batch * columns * terms
     return f"{work / 1e6:.1f}"
 
 

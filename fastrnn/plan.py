@@ -106,7 +106,7 @@ def team_size(
     threads: int, cell: Cell, time: int, batch: int, inputs: int, hidden: int, panels: int
 ) -> tuple[int, bool]:
     """How many of `threads` are worth waking, and whether they share the hidden units."""
-    step = batch * len(cell.gates) * hidden * hidden
+    step = batch * len(cell.gates) * hidden * hidden if cell.recurrent else 0
     work = time * (step + batch * len(cell.gates) * hidden * inputs)
     threads = max(1, min(threads, work // TEAM_WORK))
     if cell.late and batch < 4 * threads:

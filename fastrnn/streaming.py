@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn.cells import Cell
-from fastrnn.checks import Array, check_floats, check_shape
+from fastrnn.checks import Array, check_floats, check_shape, named_states, readable
 from fastrnn.plan import aligned_empty, flattened, plan_layer
 from fastrnn.recurrence import Weights
 
@@ -152,7 +152,7 @@ class Stream:
             type(x) is np.ndarray
             and x.shape == self._step_shape
             and x.dtype == self._dtype
-            and x.flags.c_contiguous
+            and x.flags.carray
         ):
             x = self._checked(x, self._step_shape)
         if out is None:
@@ -161,8 +161,7 @@ class Stream:
             type(out) is np.ndarray
             and out.shape == (self._step_shape[0], self._out_width)
             and out.dtype == self._dtype
-            and out.flags.c_contiguous
-            and out.flags.writeable
+            and out.flags.carray
         ):
             self._refuse(out, (self._step_shape[0], self._out_width), "(N, O)")
         self._drivers.run(self.handle, out.ravel(), x.ravel())
@@ -180,8 +179,7 @@ class Stream:
             isinstance(out, np.ndarray)
             and out.shape == shape
             and out.dtype == self._dtype
-            and out.flags.c_contiguous
-            and out.flags.writeable
+            and out.flags.carray
         ):
             self._refuse(out, shape, "(T, N, O)")
         if out.size:
@@ -194,7 +192,7 @@ class Stream:
         if self._step_shape[0] == 1 and array.ndim == len(shape) - 1:
             array = np.expand_dims(array, -2)
         check_shape("x", array, shape, meaning)
-        return np.ascontiguousarray(array)
+        return readable(array)
 
     def _refuse(self, out: Any, shape: tuple[int, ...], meaning: str) -> None:
         what = getattr(out, "shape", None), getattr(out, "dtype", type(out).__name__)
@@ -212,17 +210,11 @@ class Stream:
 
     @state.setter
     def state(self, state: Any) -> None:
-        names = self._cell.states
-        if len(names) > 1 and not (isinstance(state, tuple | list) and len(state) == len(names)):
-            raise TypeError(
-                f"state must be a tuple ({', '.join(names)}), got {type(state).__name__}"
-            )
-        values = [state] if len(names) == 1 else state
         place = self._buffers.h[:, 0]
         checked = []
-        for name, value in zip(names, values, strict=True):
-            array = check_floats(f"state {name}", value, self._dtype)
-            check_shape(f"state {name}", array, place.shape, "(L, N, H)")
+        for name, value in named_states("state", self._cell.states, state):
+            array = check_floats(name, value, self._dtype)
+            check_shape(name, array, place.shape, "(L, N, H)")
             checked.append(array)
         place[...] = checked[0]
         for i in self._others:
@@ -231,6 +223,12 @@ class Stream:
     @property
     def _others(self) -> range:
         return range(len(self._cell.states) - 1)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a Stream cannot be copied or pickled: make another with layer.stream and give it "
+            "this one's state_dict"
+        )
 
     def reset(self) -> None:
         """Begin anew from states of zero."""

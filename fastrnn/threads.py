@@ -43,38 +43,45 @@ class _Worker(threading.Thread):
         super().__init__(name="fastrnn", daemon=True)
         self._wake = threading.Semaphore(0)
         self._done = threading.Semaphore(0)
+        #: What is to be run, until the thread takes it, and until `finish`.
         self._task: Callable[[], Any] | None = None
+        self._begun: Callable[[], Any] | None = None
         self._error: BaseException | None = None
         self.start()
 
     def run(self) -> None:
         while True:
             self._wake.acquire()
-            assert self._task is not None
+            task = self._task
+            if task is None:
+                continue
+            self._task = None
             try:
-                self._task()
+                task()
             except BaseException as error:
                 self._error = error
-            self._task = None
+            del task
             self._done.release()
 
     def begin(self, task: Callable[[], Any]) -> None:
-        """Run a task; `finish` must follow."""
-        self._task = task
+        """Run a task; `finish` must follow, even if an interrupt leaves this half done."""
+        self._begun = self._task = task
         self._wake.release()
 
-    def finish(self) -> None:
-        """Wait until the task is done, even if an interrupt arrives, and raise what it raised."""
+    def finish(self) -> BaseException | None:
+        """Wait until the task is done, whatever interrupts; what it raised, or the interrupt."""
+        if self._begun is None:
+            return None
         interrupt: BaseException | None = None
+        self._wake.release()  # `begin` may not have come so far; a wake without a task does nothing
         while True:
             try:
                 self._done.acquire()
                 break
             except BaseException as error:
                 interrupt = error
-        failure, self._error = interrupt or self._error, None
-        if failure:
-            raise failure
+        failure, self._error, self._begun = interrupt or self._error, None, None
+        return failure
 
 
 class _Pool:
@@ -94,7 +101,7 @@ class _Pool:
         """At most `count` idle workers, new ones if there may be more."""
         with self._lock:
             taken = [self._idle.pop() for _ in range(min(count, len(self._idle)))]
-            while len(taken) < count and self._started < self.limit - 1:
+            while len(taken) < count and self._started < available() - 1:
                 taken.append(_Worker())
                 self._started += 1
         return taken
@@ -161,19 +168,25 @@ def run_team(driver: Callable[..., Any], size: int, *args: Any) -> None:
             barrier[0] = _BROKEN
             raise
 
-    begun = []
+    failure: BaseException | None = None
     try:
         for index, worker in enumerate(workers, start=1):
-            begun.append(worker)
             worker.begin(lambda index=index: task(index))  # type: ignore[misc]
         task(0)
-    except BaseException:
+    except BaseException as error:
         barrier[0] = _BROKEN
-        raise
-    finally:
-        for worker in begun:
-            worker.finish()
-        _pool.give(workers)
+        failure = error
+    waiting = list(workers)
+    while waiting:  # the arrays are theirs until all are done
+        try:
+            found = waiting[-1].finish()
+            failure = failure or found
+            waiting.pop()
+        except BaseException as error:
+            failure = error
+    _pool.give(workers)
+    if failure:
+        raise failure
 
 
 #: A barrier at which nobody waits.

@@ -10,10 +10,11 @@ from conftest import DTYPES, FLOATS, assert_close, eps, normal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastrnn import reference
+from fastrnn import gradcheck, reference
 from fastrnn.cells import CELLS, GRU, GRU_RESET_BEFORE, LSTM, Cell
 from fastrnn.layers import Recurrent
 from fastrnn.plan import BLOCK_ROWS
+from fastrnn.simd.functions import sigmoid, tanh
 
 K_TORCH = 64  # k of k*eps: the same sums in another order, both sides rounding
 K_NAIVE = 128  # k of k*eps: the other side in float64, errors of 5000 steps
@@ -244,3 +245,31 @@ def test_a_cell_that_contradicts_itself_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Cell("odd", gates, states, LSTM.forward, LSTM.backward, apart=apart)
+
+
+def test_a_cell_whose_h_is_not_read_again_has_no_gradient_there() -> None:
+    """As in an SRU: only c is carried."""
+
+    def forward(a_f: Any, a_z: Any, h: Any, c: Any) -> Any:
+        f, z = sigmoid(a_f), tanh(a_z)
+        c_new = f * c + (1 - f) * z
+        return (tanh(c_new), c_new), (f, z)
+
+    def backward(f: Any, z: Any, h: Any, c: Any, h_new: Any, c_new: Any, dh: Any, dc: Any) -> Any:
+        dc = dc + dh * (1 - h_new * h_new)
+        return (dc * (c - z) * f * (1 - f), dc * (1 - f) * (1 - z * z)), (dc * f,)
+
+    cell = Cell("sru", ("f", "z"), ("h", "c"), forward, backward, saved=("f", "z"), recurrent=False)
+    gradcheck(cell)
+    layer: Any = Recurrent(cell, 3, 5)
+    _, final, tape = layer.forward(normal((4, 2, 3), np.float32))
+    grads = layer.backward(tape, d_state=tuple(np.ones_like(s) for s in final))
+    assert not grads.state[0].any()
+    assert grads.state[1].all()
+
+
+def test_a_cell_is_a_cell_and_its_names_are_its_own() -> None:
+    with pytest.raises(TypeError, match="cell must be a Cell"):
+        Recurrent("lstm", 3, 5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="must have different names, none of"):
+        Cell("odd", ("a",), ("h",), LSTM.forward, LSTM.backward, weights=("weight_ih",))

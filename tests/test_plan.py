@@ -14,7 +14,7 @@ def test_a_printed_plan_has_each_part_and_its_reasons() -> None:
     plan = layer.plan(9, 5, training=True)
     assert [part.name for part in plan.parts] == ["l0", "l0_reverse", "l1", "l1_reverse"]
     text = str(plan)
-    assert text.startswith("LSTM(70, 33, num_layers=2, bidirectional=True, dtype=float32) on x")
+    assert text.startswith("LSTM(70, 33, num_layers=2, bidirectional=True, threads=1, dtype=")
     assert text.count("(45, 70) x (70, 132)") == 2
     assert text.count("(45, 66) x (66, 132)") == 2
     assert text.count("4 gates in one panel") == 4

@@ -217,9 +217,34 @@ def test_a_workers_error_reaches_the_caller_and_the_worker_lives_on() -> None:
         raise KeyError("here")
 
     worker.begin(fail)
-    with pytest.raises(KeyError, match="here"):
-        worker.finish()
+    assert isinstance(worker.finish(), KeyError)
+    assert worker.finish() is None
     done: list[int] = []
-    worker.begin(lambda: done.append(1))
-    worker.finish()
-    assert done == [1]
+    for _ in range(3):
+        worker.begin(lambda: done.append(1))
+        assert worker.finish() is None
+    assert done == [1, 1, 1]
+
+
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")
+@pytest.mark.usefixtures("teams")
+def test_a_team_that_failed_is_there_again() -> None:
+    def fail(*args: Any) -> None:
+        raise KeyError("here")
+
+    threads._pool.give(threads._pool.take(2))
+    before = len(threads._pool._idle)
+    with pytest.raises(KeyError, match="here"):
+        threads.run_team(fail, 3, None)
+    assert len(threads._pool._idle) == before == 2
+
+
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")
+@pytest.mark.usefixtures("teams")
+def test_an_interrupt_before_a_thread_has_begun_does_not_hang(monkeypatch: Any) -> None:
+    def begin(self: Any, task: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threads._Worker, "begin", begin)
+    with pytest.raises(KeyboardInterrupt):
+        threads.run_team(lambda *args: None, 3, None)

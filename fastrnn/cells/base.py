@@ -56,7 +56,7 @@ class Cell:
         it, as ``r * h`` in the original GRU. `forward` then takes the pre-activations of these
         alone, what `early` kept, and the states; the last of `saved` is the modulated state.
     early : callable, with `late`
-        ``early(*preactivations of the other gates, *states, *weights) -> (modulated, kept)``.
+        ``early(*preactivations of the other gates, *states) -> (modulated, kept)``.
     early_backward : callable, with `late`
         ``early_backward(*saved, *previous_states, d_modulated, *d_preactivations of the other
         gates so far) -> (d_preactivations of the other gates, d_h)``; the latter is what
@@ -104,6 +104,13 @@ class Cell:
     def __post_init__(self) -> None:
         if not self.gates or not self.states:
             raise ValueError(f"cell {self.name!r} must name at least one gate and one state")
+        names = (*self.gates, *self.states, *self.weights)
+        taken = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}
+        if len(set(names)) < len(names) or taken & set(names):
+            raise ValueError(
+                f"gates, states and weights must have different names, none of {sorted(taken)}, "
+                f"got {names}"
+            )
         split = len(self.gates) - len(self.apart)
         if self.gates[split:] != self.apart:
             raise ValueError(f"apart must be the last of the gates {self.gates}, got {self.apart}")
@@ -128,7 +135,10 @@ class Cell:
                 "modulated state as the last of saved"
             )
         if self.apart or self.weights or not self.recurrent:
-            raise ValueError("a cell with late gates must have no gates apart, weights of its own")
+            raise ValueError(
+                "a cell with late gates must be recurrent, and have neither gates apart nor "
+                "weights of its own"
+            )
         if self.backward is None:
             raise ValueError("a cell with late gates must have backward, which is not derived")
 

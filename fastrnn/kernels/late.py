@@ -17,12 +17,12 @@ from fastrnn.simd.memory import load, load_each, store, store_each
 from fastrnn.simd.vector import add_each
 
 GATES = EARLY = STATES = LAST = 1
-SAVED = OTHERS = EARLY_KEPT = UNITS = 0
+SAVED = OTHERS = EARLY_KEPT = 0
 early: Any = None
 early_back: Any = None
 
 
-def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset, units,
+def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
                   panels, panel_offset, x_bias, turn, before, slot_before,
                   first_row, end_row, s):  # fmt: skip
     """The first stage of the step of time `turn`, for the rows of one thread."""
@@ -60,7 +60,6 @@ def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset, units,
                     a = add_each(a, r)
                     states = load_each(h, from_h + j, 0, left, 1)
                     states = states + load_each(memory, from_memory + j, slot, left, OTHERS)
-                    states = states + load_each(units, j, hidden, left, UNITS)
                     modulated, kept = early(*(a + states))
                     store(scratch, s.late + n * hidden + j, left, modulated)
                     at_kept = kept_offset + n * EARLY_KEPT * hidden

@@ -139,6 +139,7 @@ def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, team, p):
     scratch = p.scratch + team.member * p.scratch_size
     blocks = (p.time + p.block - 1) // p.block
     wait(team)
+    # Unpacked weights serve so few rows that there is one block: nobody overwrites what is read.
     for stripe in range(p.stripes):
         # A stripe is what one thread of a larger team would do.
         part = Team(team.member * p.stripes + stripe, team.size * p.stripes, team.barrier, 0)
@@ -252,6 +253,9 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wor
         product(carry, low * hidden, hidden, work, first_step + low * gates_hidden,
                 gates_hidden, 1, work, p.recurrent_panels, high - low, of_h, hidden,
                 H_CARRIED, work, scratch, s.back_rows, s.back_width, s.tile)  # fmt: skip
+
+    if not (RECURRENT or H_CARRIED) and blocks:
+        set_zero(carry[: batch * hidden], team)
 
 
 def set_zero(array, team):

@@ -110,7 +110,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         slot_now = now & 1 if s.ring == 2 else now
         slot_before = before & 1 if s.ring == 2 else before
         if LATE:
-            early_forward(h, memory, scratch, scratch_offset, x_part, x_offset, units,
+            early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
                           panels, panel_offset, x_bias, turn, before, slot_before,
                           first_row, end_row, s)  # fmt: skip
         for panel in range(first_panel, end_panel):

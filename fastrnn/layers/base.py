@@ -54,6 +54,8 @@ class Recurrent(FixedSizes, Layouts[State]):
         seed: int | None = None,
         threads: int | None = None,
     ) -> None:
+        if not isinstance(cell, Cell):
+            raise TypeError(f"cell must be a Cell, such as fastrnn.cells.MGU, got {cell!r}")
         self.cell = cell
         self.input_size = check_integer("input_size", input_size, least=1)
         self.hidden_size = check_integer("hidden_size", hidden_size, least=1)
@@ -332,19 +334,24 @@ class Recurrent(FixedSizes, Layouts[State]):
         return weights
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy has parameters of its own.
+        # A deep copy has parameters of its own.
         return self.__dict__ | {"_own_weights": {}}
 
     def __repr__(self) -> str:
         parts = [f"{self.input_size}, {self.hidden_size}"]
+        if type(self) is Recurrent:
+            parts.insert(0, self.cell.name)
         for name, default in (
             ("num_layers", 1),
             ("bias", True),
             ("batch_first", False),
             ("dropout", 0.0),
             ("bidirectional", False),
+            ("nonlinearity", "tanh"),
+            ("reset_after", True),
+            ("threads", None),
         ):
-            if getattr(self, name) != default:
-                parts.append(f"{name}={getattr(self, name)}")
+            if getattr(self, name, default) != default:
+                parts.append(f"{name}={getattr(self, name)!r}")
         parts.append(f"dtype={self.dtype.name}")
         return f"{type(self).__name__}({', '.join(parts)})"

@@ -9,7 +9,14 @@ from numpy.typing import ArrayLike
 
 from fastrnn import recurrence
 from fastrnn.cells import Cell
-from fastrnn.checks import Array, check_floats, check_shape, check_tokens, readable
+from fastrnn.checks import (
+    Array,
+    check_floats,
+    check_shape,
+    check_tokens,
+    named_states,
+    readable,
+)
 from fastrnn.layers.values import OneHot, State
 from fastrnn.recurrence import Input
 
@@ -79,18 +86,11 @@ class Layouts(Generic[State]):
 
     def _state_arrays(self, name: str, state: Any, batch: int, batched: bool) -> list[Array] | None:
         """Each state as (L*D, N, H); None for zeros."""
-        names = self.cell.states
         rows = self.num_layers * self.directions
         if state is None:
             return None
-        if len(names) > 1 and not (isinstance(state, tuple | list) and len(state) == len(names)):
-            raise TypeError(
-                f"{name} must be a tuple ({', '.join(names)}), got {type(state).__name__}"
-            )
-        values = [state] if len(names) == 1 else state
         arrays = []
-        for which, value in zip(names, values, strict=True):
-            label = name if len(names) == 1 else f"{name} {which}"
+        for label, value in named_states(name, self.cell.states, state):
             array = check_floats(label, value, self.dtype)
             if batched:
                 shape: tuple[int, ...] = (rows, batch, self.hidden_size)

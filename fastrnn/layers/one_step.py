@@ -8,10 +8,11 @@ from typing import Any, Generic, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastrnn.cells import GRU, LSTM, RNN_RELU, RNN_TANH, Cell
+from fastrnn.cells import GRU, GRU_RESET_BEFORE, LSTM, RNN_RELU, RNN_TANH, Cell
 from fastrnn.checks import (
     Array,
     FixedSizes,
+    check_bool,
     check_choice,
     check_floats,
     check_shape,
@@ -229,7 +230,8 @@ class LSTMCell(OneStep[tuple[Array, Array]]):
 class GRUCell(OneStep[Array]):
     """One step of `fastrnn.GRU`, with the names, shapes and meaning of ``torch.nn.GRUCell``.
 
-    Parameters, methods and attributes are those of `OneStep`.
+    Parameters, methods and attributes are those of `OneStep`; `reset_after` is that of
+    `fastrnn.GRU`.
     """
 
     def __init__(
@@ -238,7 +240,9 @@ class GRUCell(OneStep[Array]):
         hidden_size: int,
         bias: bool = True,
         *,
+        reset_after: bool = True,
         dtype: DTypeLike = np.float32,
         seed: int | None = None,
     ) -> None:
-        super().__init__(GRU, input_size, hidden_size, bias, dtype=dtype, seed=seed)
+        cell = GRU if check_bool("reset_after", reset_after) else GRU_RESET_BEFORE
+        super().__init__(cell, input_size, hidden_size, bias, dtype=dtype, seed=seed)
