@@ -36,6 +36,7 @@ def derived(cell: Cell) -> Cell:
     return Cell(
         cell.name, cell.gates, cell.states, cell.forward,
         apart=cell.apart, weights=cell.weights, recurrent=cell.recurrent,
+        late=cell.late, early=cell.early, early_kept=cell.early_kept,
     )  # fmt: skip
 
 
@@ -230,9 +231,105 @@ def test_without_sympy_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch
     dataclasses.replace(LSTM, name="by hand")
 
 
-def test_cells_of_two_stages_are_not_derived() -> None:
-    with pytest.raises(ValueError, match="late gates must have backward, which is not derived"):
-        dataclasses.replace(GRU_RESET_BEFORE, backward=None)
+# --- cells of two stages ---
+
+RECURRENT = 0.7  # stands for the late gates' recurrent weights
+
+
+def two_stages(cell: Any, values: list[Any], d_states: list[Any]) -> tuple[Any, list[Any]]:
+    """The new states, and the gradients of the gates and the states."""
+    gates, early = len(cell.gates), len(cell.gates) - len(cell.late)
+    old = values[gates:]
+    modulated, kept = cell.early(*values[:early], *old)
+    assert len(kept) == len(cell.early_kept)
+    late = [a + RECURRENT * modulated for a in values[early:gates]]
+    new, saved = cell.forward(*late, *kept, *old)
+    assert len(saved) == len(cell.saved)
+    np.testing.assert_array_equal(saved[-1], modulated)
+    deltas, d_old = cell.backward(*saved, *old, *new, *d_states)
+    d_modulated = RECURRENT * sum(deltas[early:])
+    d_early, d_h = cell.early_backward(*saved, *old, d_modulated, *deltas[:early])
+    return new, [*d_early, *deltas[early:], d_old[0] + d_h, *d_old[1:]]
+
+
+def lopsided_early(a_r: Any, h: Any, c: Any) -> Any:
+    """What is kept and what is made of h share a value; a gate's own input is kept."""
+    r = sigmoid(a_r) * h
+    return tanh(r), (r * 2, a_r)
+
+
+def lopsided(a_n: Any, twice: Any, a_r: Any, h: Any, c: Any) -> Any:
+    n = tanh(a_n + twice) + a_r * c
+    return (n + h, n * twice), ()
+
+
+def identity_early(a_r: Any, h: Any) -> Any:
+    return h, (sigmoid(a_r),)
+
+
+def gated(a_n: Any, r: Any, h: Any) -> Any:
+    return (tanh(a_n) * r,), ()
+
+
+TWO_STAGES = {
+    "GRU": derived(GRU_RESET_BEFORE),
+    "lopsided": Cell(
+        "lopsided", ("r", "n"), ("h", "c"), lopsided,
+        late=("n",), early=lopsided_early, early_kept=("twice", "a_r"),
+    ),
+    "identity": Cell(
+        "identity", ("r", "n"), ("h",), gated,
+        late=("n",), early=identity_early, early_kept=("r",),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWO_STAGES)
+def test_both_stages_are_derived(name: str) -> None:
+    cell = TWO_STAGES[name]
+    values = [normal((50,), np.float64, i) for i in range(len(cell.gates) + len(cell.states))]
+    d_states = [normal((50,), np.float64, 20 + i) for i in range(len(cell.states))]
+    _, gradients = two_stages(cell, values, d_states)
+    step = eps(np.float64) ** (1 / 3)
+    for place, gradient in enumerate(gradients):
+        losses = []
+        for sign in (1, -1):
+            moved = list(values)
+            moved[place] = moved[place] + sign * step
+            new, _ = two_stages(cell, moved, d_states)
+            losses.append(sum(d * s for d, s in zip(d_states, new, strict=True)))
+        numeric = (losses[0] - losses[1]) / (2 * step)
+        assert_close(gradient, numeric, 64 * step**2, f"argument {place}")
+
+
+def test_a_derived_gru_of_two_stages_is_the_one_by_hand() -> None:
+    values = [normal((50,), np.float64, i) for i in range(4)]
+    d_states = [normal((50,), np.float64, 20)]
+    ours, theirs = (
+        two_stages(cell, values, d_states) for cell in (TWO_STAGES["GRU"], GRU_RESET_BEFORE)
+    )
+    for a, b in zip((*ours[0], *ours[1]), (*theirs[0], *theirs[1]), strict=True):
+        assert_close(a, b, K * eps(np.float64))
+    assert len(TWO_STAGES["GRU"].saved) == len(GRU_RESET_BEFORE.saved)
+    assert fastrnn.gradcheck(TWO_STAGES["lopsided"]).passed
+
+
+def test_early_equations_that_cannot_be_derived_are_refused() -> None:
+    def of_c(a_r: Any, h: Any, c: Any) -> Any:
+        return h * c, (a_r, a_r)
+
+    def branches(a_r: Any, h: Any, c: Any) -> Any:
+        return (a_r if h else c), (a_r, a_r)
+
+    for early, message in (
+        (of_c, "early_backward has no result for states but h"),
+        (branches, "backward cannot be derived from early, .*Python cannot branch"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Cell(
+                "odd", ("r", "n"), ("h", "c"), lopsided,
+                late=("n",), early=early, early_kept=("twice", "a_r"),
+            )  # fmt: skip
 
 
 # --- a derived cell as a value ---
@@ -247,6 +344,8 @@ def test_a_derived_cell_can_be_copied_and_pickled() -> None:
         assert same.saved == cell.saved
         assert inspect.getsource(same.backward) == inspect.getsource(cell.backward)
     assert pickle.loads(pickle.dumps(PEEPHOLE_LSTM)) == PEEPHOLE_LSTM
+    late = pickle.loads(pickle.dumps(TWO_STAGES["lopsided"]))
+    assert inspect.getsource(late.early) == inspect.getsource(TWO_STAGES["lopsided"].early)
     again = pickle.loads(pickle.dumps(dataclasses.replace(cell, name="other")))
     assert again.name == "other"
     assert again.saved == cell.saved
@@ -254,12 +353,12 @@ def test_a_derived_cell_can_be_copied_and_pickled() -> None:
 
 #: Everything that the fingerprint of compiled kernels is made from.
 PRINT_CODE = """
-from test_derive import ALLOWED, ONE_STAGE, Cell, derived
-cells = [derived(cell) for cell in ONE_STAGE]
+from test_derive import ALLOWED, ONE_STAGE, TWO_STAGES, Cell, derived
+cells = [*TWO_STAGES.values(), *(derived(cell) for cell in ONE_STAGE)]
 for name, (gates, states, forward, weights, _) in ALLOWED.items():
     cells.append(Cell(name, gates, states, forward, weights=weights))
 for cell in cells:
-    for function in (cell.forward, cell.backward):
+    for function in filter(None, (cell.forward, cell.backward, cell.early, cell.early_backward)):
         code = function.__code__
         print(cell.name, code.co_code.hex(), code.co_consts, code.co_names, code.co_varnames)
 """
@@ -276,7 +375,7 @@ def test_every_process_derives_the_same_code(environment: dict[str, str]) -> Non
         assert done.returncode == 0, done.stderr
         printed.add(done.stdout)
     assert len(printed) == 1
-    assert printed.pop().count("\n") == 2 * (len(ONE_STAGE) + len(ALLOWED))
+    assert printed.pop().count("\n") == 2 * (len(ONE_STAGE) + len(ALLOWED) + 2 * len(TWO_STAGES))
 
 
 CELL = """

@@ -36,7 +36,8 @@ class Cell:
         d_previous_states)``. The second result holds what reaches the previous states other than
         through the recurrent weights: for `h` only where `h_carried`, then for every other state.
         Left out, it is derived from `forward` by SymPy (``pip install fastrnn[symbolic]``), and
-        so are `saved` and `h_carried`; `forward` then becomes one that returns what is saved.
+        so are `saved`, `h_carried` and `early_backward`; `forward` then becomes one that returns
+        what is saved, and `early` one that keeps it.
     saved : tuple of str
         What `forward` keeps for `backward` besides the states.
     apart : tuple of str
@@ -129,7 +130,8 @@ class Cell:
         before = len(self.gates) - len(self.late)
         if self.gates[before:] != self.late or not before:
             raise ValueError(f"late must be the last of the gates {self.gates}, got {self.late}")
-        if not (self.early and self.early_backward and self.saved and self.h_carried):
+        has_backward = self.early_backward and self.saved and self.h_carried
+        if not self.early or (self.backward is not None and not has_backward):
             raise ValueError(
                 "a cell with late gates must have early, early_backward, h_carried, and the "
                 "modulated state as the last of saved"
@@ -139,15 +141,13 @@ class Cell:
                 "a cell with late gates must be recurrent, and have neither gates apart nor "
                 "weights of its own"
             )
-        if self.backward is None:
-            raise ValueError("a cell with late gates must have backward, which is not derived")
 
     def __deepcopy__(self, memo: Any) -> Cell:
         return self
 
     def __reduce__(self) -> Any:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        equation = getattr(self.backward, "derived_from", None)
+        equation: dict[str, Any] | None = getattr(self.backward, "derived_from", None)
         if equation is not None:  # Derived functions stand in no module to be found in again.
-            values |= {"forward": equation, "backward": None}
+            values |= equation
         return functools.partial(type(self), **values), ()

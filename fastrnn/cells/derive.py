@@ -9,15 +9,17 @@ operation.
 
 from __future__ import annotations
 
-import keyword
-import linecache
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastrnn.cells.declaration import check_arguments, check_forward, preactivation_names
+from fastrnn.cells.declaration import (
+    check_arguments,
+    check_early,
+    check_forward,
+    preactivation_names,
+)
+from fastrnn.cells.source import Expressions, Names, Operations, function, tuple_text
 from fastrnn.cells.trace import COMPARISONS, CURVES, Trace, Value
-from fastrnn.simd import functions
 
 if TYPE_CHECKING:
     from fastrnn.cells.base import Cell
@@ -30,6 +32,31 @@ class Derived(NamedTuple):
     backward: Callable[..., Any]
     saved: tuple[str, ...]
     h_carried: bool
+    early: Callable[..., Any] | None = None
+    early_backward: Callable[..., Any] | None = None
+    early_kept: tuple[str, ...] = ()
+
+
+class _Record(NamedTuple):
+    """The forward equations as they ran."""
+
+    trace: Trace
+    names: Names
+    #: Of `early`, which is empty without late gates, and of `forward`.
+    early_gates: list[Value]
+    gates: list[Value]
+    states: list[Value]
+    weights: list[Value]
+    #: What `early` makes of h, and how many values there were when it had run.
+    modulated: Value | None
+    early_values: int
+    new_states: tuple[Value, ...]
+    #: The names of inputs and of other cuts, by index.
+    cuts: dict[int, str]
+
+    def called(self, values: Iterable[Value]) -> list[str]:
+        """The names of cuts."""
+        return [self.cuts[value.index] for value in values]
 
 
 def derive(cell: Cell) -> Derived:
@@ -42,70 +69,166 @@ def derive(cell: Cell) -> Derived:
     TypeError, ValueError
         If `forward` is not what the cell declares, or computes what cannot be derived.
     """
+    run = _record(cell)
+    back, h_carried = _backward(cell, run)
+    early_back, modulated = None, run.modulated
+    needed = set(back.needed)
+    if modulated is not None:
+        early_back = _early_backward(cell, run, modulated)
+        needed |= early_back.needed
+    saved = [v for v in run.trace.values if v.index in needed and v is not modulated]
+    names = run.called(saved)
+    if modulated is not None:  # It is the last, also where it is an input by itself.
+        saved.append(modulated)
+        is_input = modulated.operation == "input"
+        names += [run.names.new("modulated")] if is_input else run.called([modulated])
+    kept = _kept(run, [*run.new_states, *saved])
+    kept_names = [run.cuts.get(v.index) or run.names.new("kept") for v in kept]
+
+    inputs = [*run.called(run.gates), *kept_names, *run.called([*run.states, *run.weights])]
+    variables = zip([*run.gates, *kept, *run.states, *run.weights], inputs, strict=True)
+    step = Operations({v.index: name for v, name in variables}, run.names)
+    results = [tuple_text(map(step.text, group)) for group in (run.new_states, saved)]
+    derived = Derived(
+        forward=function(cell, "forward", inputs, step.lines, results),
+        backward=function(cell, "backward", [*names, *back.given], back.lines, back.results),
+        saved=tuple(names),
+        h_carried=h_carried,
+    )
+    # What a copy of the cell in another process is derived from anew.
+    vars(derived.backward)["derived_from"] = {
+        "forward": cell.forward,
+        "backward": None,
+        "early": cell.early,
+        "early_backward": None,
+        "early_kept": cell.early_kept,
+    }
+    if modulated is None or early_back is None:
+        return derived
+    inputs = run.called([*run.early_gates, *run.states])
+    variables = zip([*run.early_gates, *run.states], inputs, strict=True)
+    first = Operations({v.index: name for v, name in variables}, run.names)
+    results = [first.text(modulated), tuple_text(map(first.text, kept))]
+    given, lines = [*names, *early_back.given], early_back.lines
+    return derived._replace(
+        early=function(cell, "early", inputs, first.lines, results),
+        early_backward=function(cell, "early_backward", given, lines, early_back.results),
+        early_kept=tuple(kept_names),
+    )
+
+
+def _record(cell: Cell) -> _Record:
     gates = preactivation_names(cell)
-    count = len(gates) + len(cell.states) + len(cell.weights)
-    check_arguments(cell, "forward", cell.forward)
-    trace = Trace()
-    arguments = [trace.input() for _ in range(count)]
+    first = len(gates) - len(cell.late) if cell.late else 0
+    trace, modulated = Trace(), None
+    inputs = [trace.input() for _ in (*gates, *cell.states, *cell.weights)]
+    states = inputs[len(gates) : len(gates) + len(cell.states)]
+    weights = inputs[len(gates) + len(cell.states) :]
+    kept: tuple[Value, ...] = ()
+    if cell.late:
+        modulated, kept = _run(cell, "early", trace, [*inputs[:first], *states])
+    early_values = len(trace.values)
+    arguments = [*inputs[first : len(gates)], *kept, *states, *weights]
+    new_states, _ = _run(cell, "forward", trace, arguments)
+
+    names = Names()
+    cuts = {i: names.new(name) for i, name in enumerate([*gates, *cell.states, *cell.weights])}
+    if modulated is not None and modulated.index not in cuts:
+        cuts[modulated.index] = names.new("modulated")
+    for value in trace.values:
+        if _is_cut(value) and value.index not in cuts:
+            cuts[value.index] = names.new(value.operation)
+    early_gates, late_gates = inputs[:first], inputs[first : len(gates)]
+    return _Record(
+        trace, names, early_gates, late_gates, states, weights,
+        modulated, early_values, new_states, cuts,
+    )  # fmt: skip
+
+
+def _run(cell: Cell, name: str, trace: Trace, arguments: list[Value]) -> Any:
+    equation = getattr(cell, name)
+    check_arguments(cell, name, equation)
     try:
-        result = trace.run(cell.forward, *arguments)
+        result = trace.run(equation, *arguments)
     except Exception as error:
         raise ValueError(
-            f"cell {cell.name!r}: backward cannot be derived from forward, give it or change "
-            f"forward: {error}"
+            f"cell {cell.name!r}: backward cannot be derived from {name}, give it or change "
+            f"{name}: {error}"
         ) from error
-    check_forward(cell, result, lambda value: isinstance(value, Value))
-    new_states = result[0]
-
-    names = _Names()
-    inputs = [names.new(name) for name in (*gates, *cell.states, *cell.weights)]
-    news = [names.new(f"{state}_new") for state in cell.states]
-    gradients = [names.new(f"d_{state}") for state in cell.states]
-    # What the backward equations call each cut, and which of these names they are given anyway.
-    cuts = dict(enumerate(inputs))
-    cuts |= {v.index: names.new(v.operation) for v in trace.values if _is_cut(v)}
-    cuts |= {v.index: news[i] for i, v in reversed([*enumerate(new_states)])}
-    given = [*inputs[len(gates) : len(gates) + len(cell.states)], *news, *gradients]
-    of_weights = inputs[len(gates) + len(cell.states) :]
-
-    seeds = [(v, gradient) for v, gradient in zip(new_states, gradients, strict=True)]
-    statements, results = _differentiate(trace, cuts, seeds, names)
-    wanted = [results.get(index) for index in range(count)]
-    h_carried = wanted[len(gates)] is not None
-    split = len(gates) + len(cell.states)
-    groups = [wanted[: len(gates)], wanted[len(gates) + (not h_carried) : split]]
-    groups += [wanted[split:]] if cell.weights else []
-    writer = _BackwardWriter(statements, gradients[0], names)
-    returned = ", ".join(_tuple(map(writer.result, group)) for group in groups)
-    known = {*given, *of_weights}
-    saved = [(v, cuts[v.index]) for v in trace.values if cuts.get(v.index) in writer.used - known]
-
-    variables = {v.index: name for v, name in zip(arguments, inputs, strict=True)}
-    lines, kept = _write_forward(new_states, [v for v, _ in saved], variables, names)
-    forward = _function(cell, "forward", inputs, lines, kept)
-    parameters = [*(name for _, name in saved), *given, *of_weights]
-    backward = _function(cell, "backward", parameters, writer.lines, returned)
-    return Derived(forward, backward, tuple(name for _, name in saved), h_carried)
+    check = check_early if name == "early" else check_forward
+    check(cell, result, lambda value: isinstance(value, Value))
+    return result
 
 
 def _is_cut(value: Value) -> bool:
     return value.operation in CURVES or value.operation.startswith("where")
 
 
-class _Names:
-    """Hands out identifiers, each once."""
+class _Backward(NamedTuple):
+    """One backward equation, but for the saved values, which are its first arguments."""
 
-    def __init__(self) -> None:
-        self._taken = {"abs", *functions.__all__, *keyword.kwlist}
+    given: list[str]
+    lines: list[str]
+    results: list[str]
+    #: Indices of the values that must be saved for it.
+    needed: set[int]
 
-    def new(self, wanted: str) -> str:
-        base = re.sub(r"\W", "", wanted)
-        base = base if base.isidentifier() else f"v{base}"
-        name, count = base, 1
-        while name in self._taken:
-            name, count = f"{base}{count}", count + 1
-        self._taken.add(name)
-        return name
+
+def _backward(cell: Cell, run: _Record) -> tuple[_Backward, bool]:
+    """`backward`, and whether a gradient is carried to the previous h."""
+    news = [run.names.new(f"{state}_new") for state in cell.states]
+    d_news = [run.names.new(f"d_{state}") for state in cell.states]
+    given = [*run.called(run.states), *news, *d_news, *run.called(run.weights)]
+    # The new states are given: a value that is one of them need not be saved.
+    cuts = dict(run.cuts)
+    for value, name in reversed([*zip(run.new_states, news, strict=True)]):
+        cuts[value.index] = name
+    found, writer = _differentiate(run, cuts, run.new_states, d_news)
+    h_carried = bool(cell.late) or run.states[0].index in found
+    groups = [[*run.early_gates, *run.gates], run.states[0 if h_carried else 1 :]]
+    groups += [run.weights] if run.weights else []
+    results = [tuple_text(writer.text(found.get(v.index)) for v in group) for group in groups]
+    needed = {index for index, name in cuts.items() if name in writer.used.difference(given)}
+    return _Backward(given, writer.lines, results, needed), h_carried
+
+
+def _early_backward(cell: Cell, run: _Record, modulated: Value) -> _Backward:
+    d_modulated = run.names.new("d_modulated")
+    so_far = [run.names.new(f"d_{name}") for name in run.called(run.early_gates)]
+    found, writer = _differentiate(run, run.cuts, [modulated], [d_modulated])
+    h, *others = run.states
+    if any(state.index in found for state in others):
+        raise ValueError(
+            f"cell {cell.name!r}: backward cannot be derived, since early_backward has no result "
+            f"for states but {cell.states[0]}: modulated must be made of no other"
+        )
+    sums = []
+    for gate, before in zip(run.early_gates, so_far, strict=True):
+        expression = found.get(gate.index)
+        sums.append(before if expression is None else f"{before} + {writer.text(expression)}")
+    results = [tuple_text(sums), writer.text(found.get(h.index))]
+    given = [*run.called(run.states), d_modulated, *so_far]
+    needed = {i for i, name in run.cuts.items() if name in writer.used.difference(given)}
+    return _Backward(given, writer.lines, results, needed)
+
+
+def _kept(run: _Record, results: Iterable[Value]) -> list[Value]:
+    """Values of `early` that `forward` needs for its results."""
+    given = {value.index for value in (*run.gates, *run.states, *run.weights)}
+    found: dict[int, Value] = {}
+
+    def look(value: Any) -> None:
+        if not isinstance(value, Value) or value.index in given:
+            return
+        if value.index < run.early_values:
+            found[value.index] = value
+        else:
+            for argument in value.arguments:
+                look(argument)
+
+    for value in results:
+        look(value)
+    return [found[index] for index in sorted(found)]
 
 
 def _sympy() -> Any:
@@ -119,9 +242,12 @@ def _sympy() -> Any:
 
 
 def _differentiate(
-    trace: Trace, cuts: dict[int, str], seeds: Sequence[tuple[Value, str]], names: _Names
-) -> tuple[dict[str, Any], dict[int, Any]]:
-    """Gradients of the inputs by index, absent if zero, and what the names in them stand for."""
+    run: _Record, cuts: dict[int, str], ends: Sequence[Value], gradients: Sequence[str]
+) -> tuple[dict[int, Any], Expressions]:
+    """Gradients of the inputs by index, absent if zero, and what writes them.
+
+    `gradients` are the names of those of `ends`.
+    """
     sympy = _sympy()
     symbols = {index: sympy.Symbol(name, real=True) for index, name in cuts.items()}
     index_of = {symbol: index for index, symbol in symbols.items()}
@@ -137,7 +263,7 @@ def _differentiate(
         return symbols[operand.index] if operand.index in symbols else inside(operand)
 
     def inside(value: Value) -> Any:
-        """A value that is no cut, or is one as a new state, in terms of its operands."""
+        """A value that is no cut, or is one only as a result, in terms of its operands."""
         x, *others = map(expression, value.arguments)
         match value.operation:
             case "+":
@@ -174,9 +300,9 @@ def _differentiate(
             pass_on(chosen, where(left, right, gradient, 0))
             pass_on(otherwise, where(left, right, 0, gradient))
 
-    for value, gradient in seeds:
-        terms.setdefault(value.index, []).append(sympy.Symbol(gradient, real=True))
-    for value in reversed(trace.values):
+    for value, name in zip(ends, gradients, strict=True):
+        terms.setdefault(value.index, []).append(sympy.Symbol(name, real=True))
+    for value in reversed(run.trace.values):
         total = sympy.Add(*terms.get(value.index, ()))
         if total == 0:
             continue
@@ -184,156 +310,17 @@ def _differentiate(
             results[value.index] = total
             continue
         if not total.is_Symbol:
-            gradient = sympy.Symbol(names.new(f"d_{cuts[value.index]}"), real=True)
+            gradient = sympy.Symbol(run.names.new(f"d_{cuts[value.index]}"), real=True)
             definitions[gradient] = total
             total = gradient
         pass_through(value, total)
 
     shared, reduced = sympy.cse(
         [*definitions.values(), *results.values()],
-        symbols=(sympy.Symbol(names.new("t"), real=True) for _ in iter(int, 1)),
+        symbols=(sympy.Symbol(run.names.new("t"), real=True) for _ in iter(int, 1)),
         order="canonical",
     )
     defined = dict(zip(definitions, reduced, strict=False)) | dict(shared)
-    ends = dict(zip(results, reduced[len(definitions) :], strict=True))
-    return {symbol.name: value for symbol, value in defined.items()}, ends
-
-
-class _BackwardWriter:
-    """Writes SymPy's expressions as Python, each statement when it is first needed."""
-
-    def __init__(self, statements: dict[str, Any], like: str, names: _Names) -> None:
-        self.lines: list[str] = []
-        #: Names that are read and not computed here.
-        self.used: set[str] = set()
-        self._statements = dict(statements)
-        self._like = like
-        self._names = names
-        self._written: set[str] = set()
-        self._zero = ""
-
-    def result(self, expression: Any) -> str:
-        """What stands for a result; a vector of zeros for None."""
-        if expression is not None:
-            return self._text(expression)
-        if not self._zero:
-            self._zero = self._assign(f"where({self._like} < {self._like}, {self._like}, 0)")
-        return self._zero
-
-    def _assign(self, text: str) -> str:
-        name = self._names.new("t")
-        self.lines.append(f"{name} = {text}")
-        self._written.add(name)
-        return name
-
-    def _atom(self, e: Any) -> str:
-        text = self._text(e)
-        return text if e.is_Symbol or e.is_Number else self._assign(text)
-
-    def _text(self, e: Any) -> str:
-        if e.is_Symbol:
-            return self._symbol(e.name)
-        if e.is_Number:
-            return repr(int(e)) if e.is_Integer else repr(float(e))
-        if e.is_Add:
-            return self._sum(e)
-        if e.is_Mul or e.is_Pow:
-            return self._product(e)
-        symbol = e.func.__name__.removeprefix("where")
-        left, right, chosen, otherwise = map(self._text, e.args)
-        return f"where({left} {symbol} {right}, {chosen}, {otherwise})"
-
-    def _symbol(self, name: str) -> str:
-        if name in self._statements:
-            text = self._text(self._statements.pop(name))
-            self.lines.append(f"{name} = {text}")
-            self._written.add(name)
-        elif name not in self._written:
-            self.used.add(name)
-        return name
-
-    def _sum(self, e: Any) -> str:
-        terms = e.as_ordered_terms()
-        negative = [t.as_coeff_Mul()[0] < 0 for t in terms]
-        first = negative.index(False) if False in negative else 0
-        order = [first, *(i for i in range(len(terms)) if i != first)]
-        text = self._text(terms[first])
-        for i in order[1:]:
-            sign, term = ("-", -terms[i]) if negative[i] else ("+", terms[i])
-            text += f" {sign} {self._text(term)}"
-        return text
-
-    def _product(self, e: Any) -> str:
-        coefficient, rest = e.as_coeff_Mul()
-        above: list[str] = []
-        below: list[str] = []
-        for factor in rest.as_ordered_factors():
-            base, power = factor.as_base_exp()
-            if not power.is_Integer:
-                raise AssertionError(f"{e} has a power that nobody wrote")
-            if abs(power) == 1:
-                text = self._text(base)
-                text = f"({text})" if base.is_Add else text
-            else:
-                text = self._atom(base)
-            (above if power > 0 else below).extend([text] * abs(int(power)))
-        if abs(coefficient) != 1 or not above:
-            above.insert(0, self._text(abs(coefficient)))
-        text = " * ".join(above)
-        if below:
-            text += f" / ({' * '.join(below)})" if len(below) > 1 else f" / {below[0]}"
-        return f"-{text}" if coefficient < 0 else text
-
-
-def _write_forward(
-    states: Iterable[Value], saved: Iterable[Value], variables: dict[int, str], names: _Names
-) -> tuple[list[str], str]:
-    """The recorded operations as lines of Python, and what they return."""
-    lines: list[str] = []
-
-    def text(operand: Any) -> str:
-        if not isinstance(operand, Value):
-            return repr(operand) if operand >= 0 else f"({operand!r})"
-        if operand.index not in variables:
-            line = operation(operand)
-            variables[operand.index] = names.new("t")
-            lines.append(f"{variables[operand.index]} = {line}")
-        return variables[operand.index]
-
-    def operation(value: Value) -> str:
-        parts = [text(a) for a in value.arguments]
-        if value.operation == "neg":
-            return f"-{parts[0]}"
-        if value.operation in CURVES:
-            return f"{value.operation}({parts[0]})"
-        if not value.operation.startswith("where"):
-            return f"{parts[0]} {value.operation} {parts[1]}"
-        symbol = value.operation.removeprefix("where")
-        if not any(isinstance(a, Value) for a in value.arguments[2:]):
-            # Compiled, one of the two must be a vector.
-            like = next(p for p, a in zip(parts, value.arguments, strict=True)
-                        if isinstance(a, Value))  # fmt: skip
-            parts[2] = f"where({like} < {like}, {like}, {parts[2]})"
-        return f"where({parts[0]} {symbol} {parts[1]}, {parts[2]}, {parts[3]})"
-
-    return lines, ", ".join(_tuple(map(text, group)) for group in (states, saved))
-
-
-def _tuple(parts: Iterable[str]) -> str:
-    texts = list(parts)
-    return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"
-
-
-def _function(
-    cell: Cell, name: str, parameters: Sequence[str], lines: Sequence[str], returned: str
-) -> Callable[..., Any]:
-    body = [f"def {name}({', '.join(parameters)}):", *lines, f"return {returned}"]
-    source = "\n    ".join(body) + "\n"
-    file = f"<{name} of cell {cell.name!r}, derived>"
-    namespace: dict[str, Any] = {f: getattr(functions, f) for f in functions.__all__}
-    namespace["__name__"] = cell.forward.__module__
-    exec(compile(source, file, "exec"), namespace)
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    function = namespace[name]
-    function.derived_from = cell.forward
-    return function  # type: ignore[no-any-return]
+    statements = {symbol.name: value for symbol, value in defined.items()}
+    found = dict(zip(results, reduced[len(definitions) :], strict=True))
+    return found, Expressions(statements, gradients[0], run.names)
