@@ -6,7 +6,7 @@ import functools
 from typing import Any, NamedTuple
 
 from fastrnn.cells import Cell
-from fastrnn.kernels import jit, language_model, layer, primitives, stream
+from fastrnn.kernels import jit, language_model, layer, phrases, primitives, stream
 from fastrnn.optimizers import Optimizer
 from fastrnn.simd.tile import gates_together
 
@@ -140,4 +140,29 @@ def model_drivers(cell: Cell, optimizer: Optimizer) -> ModelDrivers:
         ),
         evaluate=jit.entry(language_model.evaluate, *made_from, **names),
         generate=jit.entry(language_model.generate, *made_from, **names),
+    )
+
+
+class PhraseDrivers(NamedTuple):
+    """What trains on sequences one by one, for Python to call."""
+
+    run: Any
+    #: One sequence, and the step after it.
+    read: Any
+    learn: Any
+
+
+@functools.cache
+def phrase_drivers(cell: Cell) -> PhraseDrivers:
+    """Bind `fastrnn.kernels.phrases` to a vanilla cell."""
+    names = {
+        "advance": jit.bind(primitives.advance, step_forward=jit.bind(cell.forward)),
+        "retreat": jit.bind(primitives.retreat, step_backward=jit.bind(cell.backward)),
+    }
+    parts = {part.__name__: jit.bind(part, **names) for part in (phrases.read, phrases.learn)}
+    made_from = equations(cell)
+    return PhraseDrivers(
+        run=jit.entry(phrases.run_phrases, *made_from, **parts),
+        read=jit.entry(phrases.read_columns, *made_from, **parts),
+        learn=jit.entry(phrases.learn_columns, *made_from, **parts),
     )

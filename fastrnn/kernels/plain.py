@@ -23,6 +23,8 @@ step: Any = None
 rule: Any = None
 early: Any = None
 early_back: Any = None
+step_forward: Any = None
+step_backward: Any = None
 
 
 def _matrix(a, offset, row_stride, column_stride, rows, columns):
@@ -53,6 +55,60 @@ def product(
     result = left @ _matrix(panels, panel_offset, columns, 1, k, columns)
     target = _matrix(c, c_offset, c_stride, 1, rows, columns)
     target[...] = target + result if add else result
+
+
+def matvec(c, c_offset, w, w_offset, x, x_offset, rows, k, descending):
+    """See `fastrnn.kernels.matvec.matvec`."""
+    product_unpacked(c, c_offset, rows, x, x_offset, k, w, w_offset, 1, k, rows, 1, 1, 0)
+
+
+def vecmat(c, c_offset, w, w_offset, d, d_offset, rows, columns, descending):
+    """See `fastrnn.kernels.matvec.vecmat`."""
+    result = d[d_offset : d_offset + rows] @ _matrix(w, w_offset, columns, 1, rows, columns)
+    c[c_offset : c_offset + columns] = result
+
+
+def descend(w, w_offset, d, d_offset, d_stride, x, x_offset, x_stride,
+            count, rows, columns, rate, limit, descending):  # fmt: skip
+    """See `fastrnn.kernels.matvec.descend`."""
+    deltas = _matrix(d, d_offset, d_stride, 1, count, rows)
+    gradient = deltas.T @ _matrix(x, x_offset, x_stride, 1, count, columns)
+    _matrix(w, w_offset, columns, 1, rows, columns)[...] -= rate * np.clip(gradient, -limit, limit)
+
+
+def descend_row(w, w_offset, g, g_offset, columns, rate, limit):
+    """See `fastrnn.kernels.matvec.descend_row`."""
+    row = g[g_offset : g_offset + columns]
+    w[w_offset : w_offset + columns] -= rate * np.clip(row, -limit, limit)
+    row[...] = 0
+
+
+def add_row(c, c_offset, weight, row, r_offset, columns):
+    """See `fastrnn.kernels.matvec.add_row`."""
+    c[c_offset : c_offset + columns] += weight * row[r_offset : r_offset + columns]
+
+
+def advance(h, now, before, w, w_offset, bias, x, places, values, first, end, units,
+            starts, descending):  # fmt: skip
+    """See `fastrnn.kernels.matvec.advance`."""
+    old = h[before : before + units]
+    z = w[bias : bias + units]
+    for place, value in zip(places[first:end].tolist(), values[first:end]):
+        z = z + value * w[x + place * units : x + (place + 1) * units]
+    if not starts:
+        z = z + _matrix(w, w_offset, units, 1, units, units) @ old
+    (h[now : now + units],), _ = step_forward(z, old)
+
+
+def retreat(delta, d_offset, d_h, dh_offset, h, now, before, bias, x, places, values, first, end,
+            units):  # fmt: skip
+    """See `fastrnn.kernels.matvec.retreat`."""
+    states = h[before : before + units], h[now : now + units]
+    (result,), _ = step_backward(*states, d_h[dh_offset : dh_offset + units])
+    delta[d_offset : d_offset + units] = result
+    delta[bias : bias + units] += result
+    for place, value in zip(places[first:end].tolist(), values[first:end]):
+        delta[x + place * units : x + (place + 1) * units] += value * result
 
 
 def array_at(address, size, like):

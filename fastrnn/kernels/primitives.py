@@ -4,20 +4,26 @@ from fastrnn.kernels import jit
 
 if jit.DISABLED:
     from fastrnn.kernels.plain import (
+        add_row,
+        advance,
         array_at,
         column_sums,
         copy,
+        descend,
+        descend_row,
         early_forward,
         fill_rows,
         flush_denormals,
         gather,
         gradient_norm,
         late_backward,
+        matvec,
         pack,
         pack_gates,
         product,
         product_unpacked,
         restore_denormals,
+        retreat,
         scan_backward,
         scan_forward,
         scatter_add,
@@ -25,6 +31,7 @@ if jit.DISABLED:
         sum_of_squares,
         tuple_at,
         update,
+        vecmat,
     )
 else:
     import fastrnn.simd.math  # gives the equations' functions their form on vectors
@@ -32,6 +39,15 @@ else:
     # Their plain forms take arrays.
     from fastrnn.kernels.late import early_forward, late_backward  # type: ignore[assignment]
     from fastrnn.kernels.loss import softmax_cross_entropy
+    from fastrnn.kernels.matvec import (
+        add_row,
+        advance,
+        descend,
+        descend_row,
+        matvec,
+        retreat,
+        vecmat,
+    )
     from fastrnn.kernels.panels import pack, pack_gates
     from fastrnn.kernels.product import (
         column_sums,
@@ -47,20 +63,26 @@ else:
     from fastrnn.simd.handles import array_at, tuple_at
 
 __all__ = [
+    "add_row",
+    "advance",
     "array_at",
     "column_sums",
     "copy",
+    "descend",
+    "descend_row",
     "early_forward",
     "fill_rows",
     "flush_denormals",
     "gather",
     "gradient_norm",
     "late_backward",
+    "matvec",
     "pack",
     "pack_gates",
     "product",
     "product_unpacked",
     "restore_denormals",
+    "retreat",
     "scan_backward",
     "scan_forward",
     "scatter_add",
@@ -68,4 +90,5 @@ __all__ = [
     "sum_of_squares",
     "tuple_at",
     "update",
+    "vecmat",
 ]
