@@ -46,10 +46,16 @@ def test_products_from_both_sides(rows: int, columns: int, dtype: Any, descendin
     w, x, d = (normal(s, dtype, i) for i, s in enumerate([(rows, columns), columns, rows]))
     right, left = guarded(np.full(rows, np.nan, dtype)), guarded(np.full(columns, np.nan, dtype))
     matrix = guarded(w)
-    primitives.matvec(right, GUARD, matrix, GUARD, guarded(x), GUARD, rows, columns, descending)
+    primitives.matvec(
+        right, GUARD, matrix, GUARD, guarded(x), GUARD, rows, columns, False, descending
+    )
     primitives.vecmat(left, GUARD, matrix, GUARD, guarded(d), GUARD, rows, columns, descending)
     assert_sums(inside(right, (rows,)), w @ x, np.abs(w) @ np.abs(x))
     assert_sums(inside(left, (columns,)), d @ w, np.abs(d) @ np.abs(w))
+    primitives.matvec(
+        right, GUARD, matrix, GUARD, guarded(x), GUARD, rows, columns, True, descending
+    )
+    assert_sums(inside(right, (rows,)), 2 * (w @ x), 2 * np.abs(w) @ np.abs(x))
     np.testing.assert_array_equal(inside(matrix, w.shape), w)
 
 

@@ -21,9 +21,9 @@ step_backward: Any = None
 
 
 @kernel
-def matvec(c, c_offset, w, w_offset, x, x_offset, rows, k, descending):
-    """C (rows,)  =  W (rows, k) x (k,)."""
-    row_dots(c, c_offset, w, w_offset, x, x_offset, rows, k, descending)
+def matvec(c, c_offset, w, w_offset, x, x_offset, rows, k, add, descending):
+    """C (rows,)  =  or +=  W (rows, k) x (k,)."""
+    row_dots(c, c_offset, w, w_offset, x, x_offset, rows, k, add, descending)
 
 
 @kernel
@@ -110,7 +110,7 @@ def advance(h, now, before, w, w_offset, bias, x, places, values, first, end, un
     """
     lanes = VECTOR_BYTES // h.itemsize
     if not starts:
-        matvec(h, now, w, w_offset, h, before, units, units, descending)
+        matvec(h, now, w, w_offset, h, before, units, units, False, descending)
     for j in range(0, units, lanes):
         left = units - j
         z = load(w, bias + j, left)

@@ -62,7 +62,8 @@ def read(params, work, places, values, rows, first, count, p):
         advance(work, (t + 1) * p.columns, t * p.columns, params, p.recurrent, p.bias, 0,
                 places, values, rows[first + t], rows[first + t + 1], p.hidden,
                 t == 0, t % 2 == 0)  # fmt: skip
-    matvec(work, p.logits, params, p.out, work, count * p.columns, p.classes, p.hidden, False)
+    matvec(work, p.logits, params, p.out, work, count * p.columns, p.classes, p.hidden, False,
+           False)  # fmt: skip
     add_row(work, p.logits, 1, params, p.out_bias, p.classes)
 
 

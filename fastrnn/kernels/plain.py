@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from fastrnn.simd import functions
+
 GATES = STATES = 1
 LAST = 1
 SAVED = APART = OTHERS = UNITS = SLOTS = EARLY = LATE = 0
@@ -57,9 +59,10 @@ def product(
     target[...] = target + result if add else result
 
 
-def matvec(c, c_offset, w, w_offset, x, x_offset, rows, k, descending):
+def matvec(c, c_offset, w, w_offset, x, x_offset, rows, k, add, descending):
     """See `fastrnn.kernels.matvec.matvec`."""
-    product_unpacked(c, c_offset, rows, x, x_offset, k, w, w_offset, 1, k, rows, 1, 1, 0)
+    result = _matrix(w, w_offset, k, 1, rows, k) @ x[x_offset : x_offset + k]
+    c[c_offset : c_offset + rows] = c[c_offset : c_offset + rows] + result if add else result
 
 
 def vecmat(c, c_offset, w, w_offset, d, d_offset, rows, columns, descending):
@@ -324,6 +327,54 @@ def softmax_cross_entropy(logits, offset, targets, first, rows, columns, scale):
     block[...] = grown * (scale / mass)
     block[chosen] -= scale
     return total
+
+
+def activate(c, offset, count, kind):
+    """See `fastrnn.kernels.dense.activate`."""
+    block = c[offset : offset + count]
+    block[...] = (np.maximum(block, 0), functions.logistic(block), np.tanh(block))[kind]
+
+
+def slope(d, d_offset, c, offset, count, kind):
+    """See `fastrnn.kernels.dense.slope`."""
+    value = c[offset : offset + count]
+    d[d_offset : d_offset + count] *= (value > 0, value * (1 - value), 1 - value * value)[kind]
+
+
+def add_dots(sums, s_offset, a, a_offset, b, b_offset, rows, columns, wide, adds):
+    """See `fastrnn.kernels.dense.add_dots`; here the first number of each vector is the sum."""
+    lanes = _panel_stride(1, a.itemsize)
+    left, right = (
+        _matrix(a, a_offset, wide, 1, rows, wide),
+        _matrix(b, b_offset, wide, 1, columns, wide),
+    )
+    place = _matrix(sums, s_offset, columns * lanes, lanes, rows, columns)
+    place[...] = place + left @ right.T if adds else left @ right.T
+
+
+def fold_dots(c, c_offset, row_stride, column_stride, sums, s_offset, rows, columns):
+    """See `fastrnn.kernels.dense.fold_dots`."""
+    lanes = _panel_stride(1, c.itemsize)
+    place = _matrix(c, c_offset, row_stride, column_stride, rows, columns)
+    place[...] = _matrix(sums, s_offset, columns * lanes, lanes, rows, columns)
+
+
+def softmax_columns(d, d_offset, z, offset, targets, order, first, count, wide, rows, scale, wants):
+    """See `fastrnn.kernels.dense.softmax_columns`."""
+    place = _matrix(d, d_offset, wide, 1, rows, wide)
+    logits = np.ascontiguousarray(_matrix(z, offset, wide, 1, rows, wide)[:, :count].T)
+    chosen = targets[order[first : first + count]]
+    loss = softmax_cross_entropy(logits.reshape(-1), 0, chosen, 0, count, rows, scale)
+    place[:, :count], place[:, count:] = logits.T, 0
+    return loss if wants else 0.0
+
+
+def decay(grads, params, offset, rows, columns, stride, rate):
+    """See `fastrnn.kernels.dense.decay`."""
+    g, w = (_matrix(a, offset, stride, 1, rows, columns) for a in (grads, params))
+    size, square = float(np.abs(g).sum()), float(np.square(w).sum())
+    g += rate * w
+    return size, square
 
 
 def sum_of_squares(a, size):

@@ -4,16 +4,20 @@ from fastrnn.kernels import jit
 
 if jit.DISABLED:
     from fastrnn.kernels.plain import (
+        activate,
+        add_dots,
         add_row,
         advance,
         array_at,
         column_sums,
         copy,
+        decay,
         descend,
         descend_row,
         early_forward,
         fill_rows,
         flush_denormals,
+        fold_dots,
         gather,
         gradient_norm,
         late_backward,
@@ -27,6 +31,8 @@ if jit.DISABLED:
         scan_backward,
         scan_forward,
         scatter_add,
+        slope,
+        softmax_columns,
         softmax_cross_entropy,
         sum_of_squares,
         tuple_at,
@@ -35,6 +41,14 @@ if jit.DISABLED:
     )
 else:
     import fastrnn.simd.math  # gives the equations' functions their form on vectors
+    from fastrnn.kernels.dense import (
+        activate,
+        add_dots,
+        decay,
+        fold_dots,
+        slope,
+        softmax_columns,
+    )
 
     # Their plain forms take arrays.
     from fastrnn.kernels.late import early_forward, late_backward  # type: ignore[assignment]
@@ -63,16 +77,20 @@ else:
     from fastrnn.simd.handles import array_at, tuple_at
 
 __all__ = [
+    "activate",
+    "add_dots",
     "add_row",
     "advance",
     "array_at",
     "column_sums",
     "copy",
+    "decay",
     "descend",
     "descend_row",
     "early_forward",
     "fill_rows",
     "flush_denormals",
+    "fold_dots",
     "gather",
     "gradient_norm",
     "late_backward",
@@ -86,6 +104,8 @@ __all__ = [
     "scan_backward",
     "scan_forward",
     "scatter_add",
+    "slope",
+    "softmax_columns",
     "softmax_cross_entropy",
     "sum_of_squares",
     "tuple_at",

@@ -41,6 +41,8 @@ class Constants(NamedTuple):
     exp_max: float
     #: From here on tanh rounds to 1.
     tanh_max: float
+    #: Up to here exp(x) is a normal number.
+    logistic_max: float
 
 
 LOG2_E = 1.4426950408889634
@@ -52,6 +54,7 @@ FLOAT32 = Constants(
     exp_min=-104.0,
     exp_max=89.0,
     tanh_max=9.011,
+    logistic_max=87.0,
 )
 FLOAT64 = Constants(
     q=(
@@ -71,6 +74,7 @@ FLOAT64 = Constants(
     exp_min=-746.0,
     exp_max=710.0,
     tanh_max=19.07,
+    logistic_max=708.0,
 )
 
 
@@ -157,6 +161,25 @@ def _sigmoid(x):
         return divide_by_difference(functions.where(x >= 0, 1, decayed), 1, -decayed)
 
     return sigmoid
+
+
+@overload(functions.logistic)
+def _logistic(x):
+    if not isinstance(x, Vector):
+        return None
+    c = _constants(x)
+    largest = c.logistic_max
+    rest, q = _reduction(c)
+
+    def logistic(x):
+        x = functions.where(x > largest, largest, x)
+        x = functions.where(x < -largest, -largest, x)
+        shifted = shift_integer(x, -LOG2_E)
+        scale = shifted_power_of_two(shifted)
+        r = rest(-x, unshift_integer(shifted))
+        return 1 / fma(scale, fma(r * r, q(r), r), 1 + scale)
+
+    return logistic
 
 
 @overload(functions.sqrt)

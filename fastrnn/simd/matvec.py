@@ -24,7 +24,7 @@ WIDTHS = (8, 4, 2, 1)
 
 
 class _RowDots(MicroKernel):
-    """C (rows,) = W (rows, K) x (K,), as many rows at a time as a vector has lanes.
+    """C (rows,) = or += W (rows, K) x (K,), as many rows at a time as a vector has lanes.
 
     Of rows past the last one, that one stands for all.
     """
@@ -35,9 +35,9 @@ class _RowDots(MicroKernel):
         super().__init__(
             module,
             f"fastrnn.row_dots.{vector.dtype}",
-            [element, INT, element, element, INT, ir.IntType(1)],
+            [element, INT, element, element, INT, ir.IntType(1), ir.IntType(1)],
         )
-        self.c, self.count, self.w, self.x, self.k, self.descending = self.function.args
+        self.c, self.count, self.w, self.x, self.k, self.add, self.descending = self.function.args
         builder, lanes = self.builder, vector.lanes
         self.chains = max(1, CHAINS // lanes)
         self.blocks = builder.sdiv(builder.add(self.count, INT(lanes - 1)), INT(lanes))
@@ -66,7 +66,9 @@ class _RowDots(MicroKernel):
         for chain in range(1, self.chains):
             sums[:lanes] = [builder.fadd(a, b) for a, b in zip(sums, sums[chain * lanes :])]
         place = builder.gep(self.c, [first])
-        store_some(builder, vector, place, self._totals(sums[:lanes]), rows)
+        count = builder.select(self.add, rows, INT(0))
+        old = load_some(builder, vector, place, count)
+        store_some(builder, vector, place, builder.fadd(old, self._totals(sums[:lanes])), rows)
         return []
 
     def _turn(self, chains: int, whole: bool, k: ir.Value, *sums: ir.Value) -> list[ir.Value]:
@@ -227,21 +229,22 @@ def row_dots(
     x_offset: Any,
     rows: Any,
     k: Any,
+    add: Any,
     descending: Any,
 ) -> Any:
-    """C (rows,)  =  W (rows, k) x (k,)."""
+    """C (rows,)  =  or +=  W (rows, k) x (k,)."""
     size = types.intp
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         c_at, w_at, x_at = (
             pointer(context, builder, args[i], sig.args[i], args[i + 1]) for i in (0, 2, 4)
         )
-        turned = builder.trunc(args[8], ir.IntType(1)) if args[8].type != ir.IntType(1) else args[8]
         function = _RowDots(builder.module, Vector(c.dtype)).function
-        builder.call(function, [c_at, args[6], w_at, x_at, args[7], turned])
+        builder.call(function, [c_at, args[6], w_at, x_at, *args[7:]])
         return context.get_dummy_value()
 
-    return types.void(c, size, w, size, x, size, size, size, types.boolean), generate
+    flags = (types.boolean,) * 2
+    return types.void(c, size, w, size, x, size, size, size, *flags), generate
 
 
 @intrinsic
