@@ -34,6 +34,8 @@ class Input(NamedTuple):
     is_tokens: bool
     floats: Array
     tokens: Array
+    #: Whether ``weight_ih`` of tokens lies in memory token by token, as an embedding does.
+    token_rows: bool = False
 
 
 class Kept(NamedTuple):
@@ -96,8 +98,8 @@ def forward(
     for direction, w in enumerate(weights):
         plan = plan_layer(
             cell, dtype, x.time, x.batch, x.size, hidden,
-            directions=directions, direction=direction, tokens=x.is_tokens, keep=keep,
-            threads=threads or get_threads(),
+            directions=directions, direction=direction, tokens=x.is_tokens,
+            token_rows=x.token_rows, keep=keep, threads=threads or get_threads(),
         )  # fmt: skip
         scan = plan.layer.scan
         first = x.time + 1 if direction else 0
@@ -145,8 +147,8 @@ def backward(
     for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
         plan = plan_layer(
             cell, dtype, x.time, x.batch, x.size, kept.h.shape[3],
-            directions=directions, direction=direction, tokens=x.is_tokens, keep=True,
-            threads=threads or get_threads(),
+            directions=directions, direction=direction, tokens=x.is_tokens,
+            token_rows=x.token_rows, keep=True, threads=threads or get_threads(),
         )  # fmt: skip
         work = pool.take(plan.work, dtype)
         try:

@@ -33,6 +33,7 @@ from fastrnn.checks import (
     check_shape,
     check_tokens,
 )
+from fastrnn.compat._weights import NamedWeights
 from fastrnn.params import Parameters, Spec
 from fastrnn.plan import Regions, aligned_empty, flattened
 from fastrnn.slices import in_slices
@@ -46,7 +47,7 @@ LIMIT = 1.0
 Phrase = Sequence[Any] | Array
 
 
-class RNN:
+class RNN(NamedWeights):
     """A many-to-one network of one layer, as published, and its training loop compiled.
 
     Parameters
@@ -83,6 +84,8 @@ class RNN:
     >>> rnn.evaluate([good, bad], [1, 0])[1]
     1.0
     """
+
+    _weights = frozenset({"Wxh", "Whh", "bh", "Why", "by"})
 
     def __init__(
         self,
@@ -137,20 +140,6 @@ class RNN:
         self._places = np.empty(entries, np.int64)
         self._values = np.empty(entries, self._dtype)
         self._rows = np.empty(steps + 1, np.int64)
-
-    def __getattr__(self, name: str) -> Array:
-        if name in _WEIGHTS:
-            return self._parameters.views[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in _WEIGHTS:
-            super().__setattr__(name, value)
-            return
-        view = self._parameters.views[name]
-        array = as_array(name, value)
-        check_shape(name, array, view.shape, _WEIGHTS[name])
-        view[...] = array
 
     @property
     def last_hs(self) -> dict[int, Array]:
@@ -333,9 +322,6 @@ class RNN:
             columns.append(array)
         return np.concatenate(columns, axis=1).astype(self._dtype)
 
-
-#: What is assigned by copying into the one buffer, and the shapes.
-_WEIGHTS = {"Wxh": "(H, V)", "Whh": "(H, H)", "bh": "(H, 1)", "Why": "(C, H)", "by": "(C, 1)"}
 
 _NO_COLUMNS = {dtype: np.empty(0, dtype) for dtype in FLOATS}
 

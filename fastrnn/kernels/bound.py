@@ -6,7 +6,16 @@ import functools
 from typing import Any, NamedTuple
 
 from fastrnn.cells import Cell
-from fastrnn.kernels import jit, language_model, layer, mlp, phrases, primitives, stream
+from fastrnn.kernels import (
+    jit,
+    language_model,
+    layer,
+    mlp,
+    phrases,
+    primitives,
+    sequences,
+    stream,
+)
 from fastrnn.optimizers import Optimizer
 from fastrnn.simd.tile import gates_together
 
@@ -108,6 +117,16 @@ class ModelDrivers(NamedTuple):
 
 
 @functools.cache
+def _update(optimizer: Optimizer) -> Any:
+    return jit.bind(
+        primitives.update,
+        rule=jit.bind(optimizer.rule),
+        SLOTS=optimizer.slots,
+        RESTS_AT_ZERO=optimizer.rests_at_zero,
+    )
+
+
+@functools.cache
 def model_drivers(cell: Cell, optimizer: Optimizer) -> ModelDrivers:
     """Bind the language model's drivers to a cell and an optimiser."""
     of_layer = drivers(cell)
@@ -116,12 +135,7 @@ def model_drivers(cell: Cell, optimizer: Optimizer) -> ModelDrivers:
         "pack_forward": of_layer.pack_forward,
         "run_forward": of_layer.run_forward,
         "run_backward": of_layer.run_backward,
-        "update": jit.bind(
-            primitives.update,
-            rule=jit.bind(optimizer.rule),
-            SLOTS=optimizer.slots,
-            RESTS_AT_ZERO=optimizer.rests_at_zero,
-        ),
+        "update": _update(optimizer),
     }
     for part in (
         language_model.load_block,
@@ -140,6 +154,32 @@ def model_drivers(cell: Cell, optimizer: Optimizer) -> ModelDrivers:
         ),
         evaluate=jit.entry(language_model.evaluate, *made_from, **names),
         generate=jit.entry(language_model.generate, *made_from, **names),
+    )
+
+
+@functools.cache
+def sequence_driver(cell: Cell, optimizer: Optimizer, loss: str) -> Any:
+    """Bind `fastrnn.kernels.sequences` to a cell, an optimiser and the name of a loss."""
+    of_layer = drivers(cell)
+    names = {
+        **cell_names(cell),
+        "pack_forward": of_layer.pack_forward,
+        "run_forward": of_layer.run_forward,
+        "run_backward": of_layer.run_backward,
+        "update": _update(optimizer),
+        # The head of the language model calls its loss by this name.
+        "softmax_cross_entropy": getattr(primitives, loss),
+    }
+    for part in (
+        language_model.forward_layer,
+        language_model.run_head,
+        language_model.backward_layer,
+        language_model.reset_states,
+        sequences.load_batch,
+    ):
+        names[part.__name__] = jit.bind(part, **names)
+    return jit.entry(
+        sequences.train_batches, *equations(cell), optimizer.rule, optimizer.slots, loss, **names
     )
 
 
@@ -179,13 +219,8 @@ class MlpDrivers(NamedTuple):
 def mlp_drivers(optimizer: Optimizer) -> MlpDrivers:
     """Bind `fastrnn.kernels.mlp` to an optimiser."""
     names = {part.__name__: jit.bind(part) for part in (mlp.load_panel, mlp.forward, mlp.backward)}
-    update = jit.bind(
-        primitives.update,
-        rule=jit.bind(optimizer.rule),
-        SLOTS=optimizer.slots,
-        RESTS_AT_ZERO=optimizer.rests_at_zero,
-    )
+    names["update"] = _update(optimizer)
     return MlpDrivers(
-        train=jit.entry(mlp.train, optimizer.rule, optimizer.slots, update=update, **names),
+        train=jit.entry(mlp.train, optimizer.rule, optimizer.slots, **names),
         run=jit.entry(mlp.run, **names),
     )

@@ -71,8 +71,11 @@ def load_block(tokens, targets, data, length, position, m):
             targets[t * batch + n] = data[at + 1]
 
 
-def forward_layer(layer, params, offsets, h, memory, saved, work, tokens, p, packs):
-    """Run one layer forward over the times of its plan."""
+def forward_layer(layer, params, offsets, h, memory, saved, work, x, tokens, p, packs):
+    """Run one layer forward over the times of its plan.
+
+    The first one reads `tokens`, or the numbers `x`.
+    """
     scan = p.scan
     step = scan.batch * scan.hidden
     size = (p.time + 1) * step
@@ -84,7 +87,7 @@ def forward_layer(layer, params, offsets, h, memory, saved, work, tokens, p, pac
         b_ih, b_hh = params[o[2] : o[2] + rows], params[o[3] : o[3] + rows]
         pack_forward(work, w_ih, w_hh, b_ih, b_hh, ALONE, p)
     of_layer = h[layer * size : (layer + 1) * size]
-    below = h[(layer - 1) * size + step : layer * size] if layer > 0 else h[:0]
+    below = h[(layer - 1) * size + step : layer * size] if layer > 0 else x
     memory_size = OTHERS * scan.ring * step
     saved_size = p.time * SAVED * step * scan.keep
     run_forward(
@@ -129,13 +132,13 @@ def run_head(params, grads, offsets, h_top, d_top, work, targets, trains, m):
     return loss
 
 
-def backward_layer(layer, params, grads, offsets, d_h, carry, work, h, memory, saved, tokens, p):
-    """BPTT of one layer: reads one half of `d_h`, writes the gradient of its input to the other."""
+def backward_layer(layer, params, grads, offsets, d_output, d_x, carry, work, h, memory, saved, x,
+                   tokens, p):  # fmt: skip
+    """BPTT of one layer; `d_output` may be empty for zeros, and `d_x` where it is not wanted."""
     scan = p.scan
     step = scan.batch * scan.hidden
     size = (p.time + 1) * step
     rows = GATES * scan.hidden
-    half = p.time * step
     ih, hh, b_ih, b_hh = (
         offsets[4 * layer],
         offsets[4 * layer + 1],
@@ -143,15 +146,13 @@ def backward_layer(layer, params, grads, offsets, d_h, carry, work, h, memory, s
         offsets[4 * layer + 3],
     )
     ih_end, hh_end = ih + rows * p.inputs, hh + rows * scan.hidden
-    mine = (layer % 2) * half
-    d_x = d_h[half - mine : 2 * half - mine] if layer > 0 else d_h[:0]
     of_layer = h[layer * size : (layer + 1) * size]
-    below = h[(layer - 1) * size + step : layer * size] if layer > 0 else h[:0]
+    below = h[(layer - 1) * size + step : layer * size] if layer > 0 else x
     memory_size = OTHERS * scan.ring * step
     saved_size = p.time * SAVED * step
     run_backward(
         grads[ih:ih_end], grads[hh:hh_end], grads[b_ih : b_ih + rows], grads[b_hh : b_hh + rows],
-        grads[:0], d_x, False, carry, work, d_h[mine : mine + half], of_layer,
+        grads[:0], d_x, False, carry, work, d_output, of_layer,
         memory[layer * memory_size : (layer + 1) * memory_size],
         saved[layer * saved_size : (layer + 1) * saved_size], below, tokens,
         params[ih:ih_end], params[hh:hh_end], params[:0], ALONE, p,
@@ -204,7 +205,7 @@ def train_steps(
         load_block(tokens, targets, data, length, counters[1], m)
         for layer in range(m.layers):
             p = m.first if layer == 0 else m.other
-            forward_layer(layer, params, offsets, h, memory, saved, work, tokens, p, True)
+            forward_layer(layer, params, offsets, h, memory, saved, work, h[:0], tokens, p, True)
         top = m.layers - 1
         stride = m.first.scan.batch * m.first.scan.hidden
         half = m.first.time * stride
@@ -216,9 +217,13 @@ def train_steps(
             layer = top - back
             p = m.first if layer == 0 else m.other
             fill_rows(carry, 0, carry.size, carry[:0], 1, carry.size)
+            # One half of `d_h` is read, the gradient of the input written to the other.
+            mine, other = (layer % 2) * half, half - (layer % 2) * half
+            d_x = d_h[other : other + half] if layer > 0 else d_h[:0]
             backward_layer(
-                layer, params, grads, offsets, d_h, carry, work, h, memory, saved, tokens, p
-            )
+                layer, params, grads, offsets, d_h[mine : mine + half], d_x, carry, work, h, memory,
+                saved, h[:0], tokens, p,
+            )  # fmt: skip
         norm = gradient_norm(grads, size)
         losses[step] = loss / (m.first.time * m.first.scan.batch)
         norms[step] = norm
@@ -246,7 +251,8 @@ def evaluate(params, h, memory, work, tokens, targets, offsets, data, length, po
         load_block(tokens, targets, data, length, position + block * m.first.time, m)
         for layer in range(m.layers):
             p = m.first if layer == 0 else m.other
-            forward_layer(layer, params, offsets, h, memory, params[:0], work, tokens, p, True)
+            forward_layer(layer, params, offsets, h, memory, params[:0], work, h[:0], tokens, p,
+                          True)  # fmt: skip
         total += run_head(params, params[:0], offsets, h_top, params[:0], work, targets, False, m)
         carry_states(h, memory, m)
     return total
@@ -274,7 +280,7 @@ def generate(
         for layer in range(m.layers):
             p = m.first if layer == 0 else m.other
             part = work[layer * work_size : (layer + 1) * work_size]
-            forward_layer(layer, params, offsets, h, memory, params[:0], part, token, p,
+            forward_layer(layer, params, offsets, h, memory, params[:0], part, h[:0], token, p,
                           fresh and step == 0)  # fmt: skip
         carry_states(h, memory, m)
         drawn = step - given.size + 1

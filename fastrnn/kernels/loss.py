@@ -1,4 +1,4 @@
-"""Softmax cross-entropy fused with its gradient."""
+"""Cross-entropies fused with their gradients."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from fastrnn.kernels.jit import kernel
 from fastrnn.simd.cpu import VECTOR_BYTES
-from fastrnn.simd.functions import exp, where
+from fastrnn.simd.functions import exp, sigmoid, where
 from fastrnn.simd.memory import load, store
 from fastrnn.simd.vector import keep_lanes, lane_max, lane_sum
 
@@ -46,3 +46,27 @@ def softmax_cross_entropy(logits, offset, targets, first, rows, columns, scale):
             store(logits, row + j, left, load(logits, row + j, left) * factor)
         logits[target] -= scale
     return total
+
+
+@kernel
+def sigmoid_cross_entropy(logits, offset, targets, first, rows, columns, scale):
+    """Sum over rows of the mean of -log P(target), P(1) = sigmoid(logit), in nats, as a float64.
+
+    The targets (rows, columns) are 0 or 1; the logits are replaced by their gradient times
+    `scale`: (sigmoid(logits) - targets) * scale / columns.
+    """
+    lanes = VECTOR_BYTES // logits.itemsize
+    total = 0.0
+    factor = scale / columns
+    for i in range(rows * columns):
+        value = logits[offset + i]
+        wrong = value if targets[first * columns + i] == 0 else -value
+        # log(1 + exp(wrong)), whatever its size.
+        total += math.log1p(math.exp(-abs(value))) + max(wrong, 0.0)
+    for i in range(0, rows * columns, lanes):
+        left = rows * columns - i
+        store(logits, offset + i, left, sigmoid(load(logits, offset + i, left)) * factor)
+    for i in range(rows * columns):
+        if targets[first * columns + i] != 0:
+            logits[offset + i] -= factor
+    return total / columns

@@ -25,11 +25,10 @@ step: Any = None
 rule: Any = None
 early: Any = None
 early_back: Any = None
-step_forward: Any = None
-step_backward: Any = None
 
 
-def _matrix(a, offset, row_stride, column_stride, rows, columns):
+def matrix(a, offset, row_stride, column_stride, rows, columns):
+    """The matrix in `a` from `offset` on, at these strides."""
     size = a.itemsize
     start = a[offset:] if rows and columns else a[:0]
     return as_strided(start, (rows, columns), (row_stride * size, column_stride * size))
@@ -37,14 +36,14 @@ def _matrix(a, offset, row_stride, column_stride, rows, columns):
 
 def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns, width, team):
     """See `fastrnn.kernels.panels.pack`."""
-    packed = _matrix(panels, panel_offset, columns, 1, k, columns)
-    packed[...] = _matrix(b, b_offset, k_stride, column_stride, k, columns)
+    packed = matrix(panels, panel_offset, columns, 1, k, columns)
+    packed[...] = matrix(b, b_offset, k_stride, column_stride, k, columns)
 
 
 def pack_gates(panels, panel_offset, w, gates, k, units, width, team):
     """See `fastrnn.kernels.panels.pack_gates`; here one matrix (k, units) for each gate."""
     for gate in range(gates):
-        place = panel_offset + gate * _panel_stride(units, w.itemsize) // units * k if units else 0
+        place = panel_offset + gate * panel_stride(units, w.itemsize) // units * k if units else 0
         pack(panels, place, w, gate * units * k, 1, k, k, units, width, team)
 
 
@@ -53,65 +52,10 @@ def product(
     rows, k, columns, add, scratch, scratch_offset, tile_rows, width, address,
 ):  # fmt: skip
     """See `fastrnn.kernels.product.product`."""
-    left = _matrix(a, a_offset, a_row_stride, a_step, rows, k)
-    result = left @ _matrix(panels, panel_offset, columns, 1, k, columns)
-    target = _matrix(c, c_offset, c_stride, 1, rows, columns)
+    left = matrix(a, a_offset, a_row_stride, a_step, rows, k)
+    result = left @ matrix(panels, panel_offset, columns, 1, k, columns)
+    target = matrix(c, c_offset, c_stride, 1, rows, columns)
     target[...] = target + result if add else result
-
-
-def matvec(c, c_offset, w, w_offset, x, x_offset, rows, k, add, descending):
-    """See `fastrnn.kernels.matvec.matvec`."""
-    result = _matrix(w, w_offset, k, 1, rows, k) @ x[x_offset : x_offset + k]
-    c[c_offset : c_offset + rows] = c[c_offset : c_offset + rows] + result if add else result
-
-
-def vecmat(c, c_offset, w, w_offset, d, d_offset, rows, columns, descending):
-    """See `fastrnn.kernels.matvec.vecmat`."""
-    result = d[d_offset : d_offset + rows] @ _matrix(w, w_offset, columns, 1, rows, columns)
-    c[c_offset : c_offset + columns] = result
-
-
-def descend(w, w_offset, d, d_offset, d_stride, x, x_offset, x_stride,
-            count, rows, columns, rate, limit, descending):  # fmt: skip
-    """See `fastrnn.kernels.matvec.descend`."""
-    deltas = _matrix(d, d_offset, d_stride, 1, count, rows)
-    gradient = deltas.T @ _matrix(x, x_offset, x_stride, 1, count, columns)
-    _matrix(w, w_offset, columns, 1, rows, columns)[...] -= rate * np.clip(gradient, -limit, limit)
-
-
-def descend_row(w, w_offset, g, g_offset, columns, rate, limit):
-    """See `fastrnn.kernels.matvec.descend_row`."""
-    row = g[g_offset : g_offset + columns]
-    w[w_offset : w_offset + columns] -= rate * np.clip(row, -limit, limit)
-    row[...] = 0
-
-
-def add_row(c, c_offset, weight, row, r_offset, columns):
-    """See `fastrnn.kernels.matvec.add_row`."""
-    c[c_offset : c_offset + columns] += weight * row[r_offset : r_offset + columns]
-
-
-def advance(h, now, before, w, w_offset, bias, x, places, values, first, end, units,
-            starts, descending):  # fmt: skip
-    """See `fastrnn.kernels.matvec.advance`."""
-    old = h[before : before + units]
-    z = w[bias : bias + units]
-    for place, value in zip(places[first:end].tolist(), values[first:end]):
-        z = z + value * w[x + place * units : x + (place + 1) * units]
-    if not starts:
-        z = z + _matrix(w, w_offset, units, 1, units, units) @ old
-    (h[now : now + units],), _ = step_forward(z, old)
-
-
-def retreat(delta, d_offset, d_h, dh_offset, h, now, before, bias, x, places, values, first, end,
-            units):  # fmt: skip
-    """See `fastrnn.kernels.matvec.retreat`."""
-    states = h[before : before + units], h[now : now + units]
-    (result,), _ = step_backward(*states, d_h[dh_offset : dh_offset + units])
-    delta[d_offset : d_offset + units] = result
-    delta[bias : bias + units] += result
-    for place, value in zip(places[first:end].tolist(), values[first:end]):
-        delta[x + place * units : x + (place + 1) * units] += value * result
 
 
 def array_at(address, size, like):
@@ -134,8 +78,8 @@ def tuple_at(array, offset, cls):
 def product_unpacked(c, c_offset, c_stride, a, a_offset, a_stride, b, b_offset,
                      rows, k, columns, tile_rows, tile_columns, address):  # fmt: skip
     """See `fastrnn.kernels.product.product_unpacked`."""
-    result = _matrix(a, a_offset, a_stride, 1, rows, k) @ _matrix(b, b_offset, 1, k, k, columns)
-    _matrix(c, c_offset, c_stride, 1, rows, columns)[...] = result
+    result = matrix(a, a_offset, a_stride, 1, rows, k) @ matrix(b, b_offset, 1, k, k, columns)
+    matrix(c, c_offset, c_stride, 1, rows, columns)[...] = result
 
 
 def copy(target, target_offset, source, source_offset, count):
@@ -154,24 +98,24 @@ def restore_denormals(before):
 
 def fill_rows(c, c_offset, c_stride, row, rows, columns):
     """See `fastrnn.kernels.product.fill_rows`."""
-    _matrix(c, c_offset, c_stride, 1, rows, columns)[...] = row if row.size else 0
+    matrix(c, c_offset, c_stride, 1, rows, columns)[...] = row if row.size else 0
 
 
 def column_sums(sums, a, a_offset, a_stride, rows, columns, add):
     """See `fastrnn.kernels.product.column_sums`."""
-    result = _matrix(a, a_offset, a_stride, 1, rows, columns).sum(axis=0)
+    result = matrix(a, a_offset, a_stride, 1, rows, columns).sum(axis=0)
     sums[:columns] = sums[:columns] + result if add else result
 
 
 def _token_rows(weights, gate_stride, token_stride, columns):
     tokens = weights.size // columns
-    return _matrix(weights, 0, token_stride, gate_stride, tokens, columns)
+    return matrix(weights, 0, token_stride, gate_stride, tokens, columns)
 
 
 def gather(c, c_offset, weights, gate_stride, token_stride, tokens, first, rows, columns):
     """See `fastrnn.kernels.tokens.gather`."""
     table = _token_rows(weights, gate_stride, token_stride, columns)
-    _matrix(c, c_offset, columns, 1, rows, columns)[...] = table[tokens[first : first + rows]]
+    matrix(c, c_offset, columns, 1, rows, columns)[...] = table[tokens[first : first + rows]]
 
 
 def scatter_add(
@@ -179,7 +123,7 @@ def scatter_add(
 ):
     """See `fastrnn.kernels.tokens.scatter_add`."""
     table = _token_rows(weights, gate_stride, token_stride, columns)
-    np.add.at(table, tokens[first : first + rows], _matrix(d, d_offset, d_stride, 1, rows, columns))
+    np.add.at(table, tokens[first : first + rows], matrix(d, d_offset, d_stride, 1, rows, columns))
 
 
 class _Slots:
@@ -206,14 +150,14 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     if not h.size:
         return
     hidden, summed = s.hidden, GATES - APART
-    gate_panels = _panel_stride(hidden, h.itemsize)
+    gate_panels = panel_stride(hidden, h.itemsize)
     if not RECURRENT:
         weights = []
     elif s.unpacked:
-        weights = [_matrix(w_hh, g * hidden * hidden, 1, hidden, hidden, hidden)
+        weights = [matrix(w_hh, g * hidden * hidden, 1, hidden, hidden, hidden)
                    for g in range(GATES)]  # fmt: skip
     else:
-        weights = [_matrix(panels, panel_offset + g * gate_panels, hidden, 1, hidden, hidden)
+        weights = [matrix(panels, panel_offset + g * gate_panels, hidden, 1, hidden, hidden)
                    for g in range(GATES)]  # fmt: skip
     inputs = x_part[x_offset : x_offset + count * s.batch * GATES * hidden]
     inputs = inputs.reshape(count, s.batch, GATES, hidden) + x_bias.reshape(GATES, hidden)
@@ -249,7 +193,7 @@ def scan_backward(
         return
     hidden = s.hidden
     if RECURRENT:
-        weights = _matrix(panels, panel_offset, hidden, 1, GATES * hidden, hidden)
+        weights = matrix(panels, panel_offset, hidden, 1, GATES * hidden, hidden)
     of_units = units.reshape(UNITS, hidden)
     x_slots, r_slots = (
         d[offset : offset + (count + 1) * s.batch * GATES * hidden].reshape(
@@ -308,7 +252,7 @@ def late_backward(deltas, d_h, kept, states, d_modulated):
     d_h += through
 
 
-def _panel_stride(hidden, itemsize):
+def panel_stride(hidden, itemsize):
     """Elements between two gates' panels: whole vectors, as the compiled kernels have it."""
     from fastrnn.simd.cpu import VECTOR_BYTES
 
@@ -318,7 +262,7 @@ def _panel_stride(hidden, itemsize):
 
 def softmax_cross_entropy(logits, offset, targets, first, rows, columns, scale):
     """See `fastrnn.kernels.loss.softmax_cross_entropy`."""
-    block = _matrix(logits, offset, columns, 1, rows, columns)
+    block = matrix(logits, offset, columns, 1, rows, columns)
     chosen = (np.arange(rows), targets[first : first + rows])
     shifted = block - block.max(axis=1, keepdims=True) if rows else block
     grown = np.exp(shifted)
@@ -329,52 +273,13 @@ def softmax_cross_entropy(logits, offset, targets, first, rows, columns, scale):
     return total
 
 
-def activate(c, offset, count, kind):
-    """See `fastrnn.kernels.dense.activate`."""
-    block = c[offset : offset + count]
-    block[...] = (np.maximum(block, 0), functions.logistic(block), np.tanh(block))[kind]
-
-
-def slope(d, d_offset, c, offset, count, kind):
-    """See `fastrnn.kernels.dense.slope`."""
-    value = c[offset : offset + count]
-    d[d_offset : d_offset + count] *= (value > 0, value * (1 - value), 1 - value * value)[kind]
-
-
-def add_dots(sums, s_offset, a, a_offset, b, b_offset, rows, columns, wide, adds):
-    """See `fastrnn.kernels.dense.add_dots`; here the first number of each vector is the sum."""
-    lanes = _panel_stride(1, a.itemsize)
-    left, right = (
-        _matrix(a, a_offset, wide, 1, rows, wide),
-        _matrix(b, b_offset, wide, 1, columns, wide),
-    )
-    place = _matrix(sums, s_offset, columns * lanes, lanes, rows, columns)
-    place[...] = place + left @ right.T if adds else left @ right.T
-
-
-def fold_dots(c, c_offset, row_stride, column_stride, sums, s_offset, rows, columns):
-    """See `fastrnn.kernels.dense.fold_dots`."""
-    lanes = _panel_stride(1, c.itemsize)
-    place = _matrix(c, c_offset, row_stride, column_stride, rows, columns)
-    place[...] = _matrix(sums, s_offset, columns * lanes, lanes, rows, columns)
-
-
-def softmax_columns(d, d_offset, z, offset, targets, order, first, count, wide, rows, scale, wants):
-    """See `fastrnn.kernels.dense.softmax_columns`."""
-    place = _matrix(d, d_offset, wide, 1, rows, wide)
-    logits = np.ascontiguousarray(_matrix(z, offset, wide, 1, rows, wide)[:, :count].T)
-    chosen = targets[order[first : first + count]]
-    loss = softmax_cross_entropy(logits.reshape(-1), 0, chosen, 0, count, rows, scale)
-    place[:, :count], place[:, count:] = logits.T, 0
-    return loss if wants else 0.0
-
-
-def decay(grads, params, offset, rows, columns, stride, rate):
-    """See `fastrnn.kernels.dense.decay`."""
-    g, w = (_matrix(a, offset, stride, 1, rows, columns) for a in (grads, params))
-    size, square = float(np.abs(g).sum()), float(np.square(w).sum())
-    g += rate * w
-    return size, square
+def sigmoid_cross_entropy(logits, offset, targets, first, rows, columns, scale):
+    """See `fastrnn.kernels.loss.sigmoid_cross_entropy`."""
+    block = matrix(logits, offset, columns, 1, rows, columns)
+    wanted = matrix(targets, first * columns, columns, 1, rows, columns)
+    losses = np.maximum(block, 0) - block * wanted + np.log1p(np.exp(-np.abs(block)))
+    block[...] = (functions.sigmoid(block) - wanted) * (scale / columns)
+    return float(losses.sum(dtype=np.float64)) / columns
 
 
 def sum_of_squares(a, size):

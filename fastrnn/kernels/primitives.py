@@ -4,39 +4,42 @@ from fastrnn.kernels import jit
 
 if jit.DISABLED:
     from fastrnn.kernels.plain import (
-        activate,
-        add_dots,
-        add_row,
-        advance,
         array_at,
         column_sums,
         copy,
-        decay,
-        descend,
-        descend_row,
         early_forward,
         fill_rows,
         flush_denormals,
-        fold_dots,
         gather,
         gradient_norm,
         late_backward,
-        matvec,
         pack,
         pack_gates,
         product,
         product_unpacked,
         restore_denormals,
-        retreat,
         scan_backward,
         scan_forward,
         scatter_add,
-        slope,
-        softmax_columns,
+        sigmoid_cross_entropy,
         softmax_cross_entropy,
         sum_of_squares,
         tuple_at,
         update,
+    )
+    from fastrnn.kernels.plain_dense import (
+        activate,
+        add_dots,
+        add_row,
+        advance,
+        decay,
+        descend,
+        descend_row,
+        fold_dots,
+        matvec,
+        retreat,
+        slope,
+        softmax_columns,
         vecmat,
     )
 else:
@@ -52,7 +55,7 @@ else:
 
     # Their plain forms take arrays.
     from fastrnn.kernels.late import early_forward, late_backward  # type: ignore[assignment]
-    from fastrnn.kernels.loss import softmax_cross_entropy
+    from fastrnn.kernels.loss import sigmoid_cross_entropy, softmax_cross_entropy
     from fastrnn.kernels.matvec import (
         add_row,
         advance,
@@ -104,6 +107,7 @@ __all__ = [
     "scan_backward",
     "scan_forward",
     "scatter_add",
+    "sigmoid_cross_entropy",
     "slope",
     "softmax_columns",
     "softmax_cross_entropy",

@@ -1,0 +1,73 @@
+"""Batches of sequences as the RNN class of tutorials is given them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastrnn import recurrence
+from fastrnn.checks import Array, as_array, check_tokens
+from fastrnn.layers import OneHot
+from fastrnn.recurrence import Input
+
+#: What a batch of sequences may be given as.
+Sequences = ArrayLike | OneHot
+
+
+def read_sequences(
+    name: str, x: Sequences, inputs: int, dtype: np.dtype[Any], *, time_major: bool
+) -> Input:
+    """Words (N, T), vectors (N, T, I) or a table (N, I), as the kernels take them.
+
+    Integers are words unless their array is as wide as the input. Without `time_major` the batch
+    comes first in memory.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong type or shape, or a word that is not in the vocabulary.
+    """
+    array = given = as_array(name, x.tokens if isinstance(x, OneHot) else x)
+    words = array.ndim == 2 and array.dtype.kind in "iu" and array.shape[1] != inputs
+    if words or isinstance(x, OneHot):
+        words = True
+        array = check_tokens(name, array, inputs, "input_size")
+        wanted, fits = "(N, T)", array.ndim == 2
+    else:
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{name} must be numbers, got {array.dtype.name}")
+        if array.ndim == 2:
+            array = array[:, None]
+        wanted = f"(N, T, I) or (N, I), I = {inputs}"
+        fits = array.ndim == 3 and array.shape[2] == inputs
+    if not fits or not array.size:
+        none = ", neither of them 0" if fits else ""
+        raise ValueError(f"{name} must have shape {wanted}{none}, got {given.shape}")
+    batch, time = array.shape[:2]
+    laid = array.swapaxes(0, 1) if time_major else array
+    floats, tokens = recurrence.empty(dtype), recurrence.empty(np.int64)
+    if words:
+        tokens = np.ascontiguousarray(laid).reshape(-1)
+    else:
+        floats = np.ascontiguousarray(laid, dtype).reshape(-1)
+    return Input(time, batch, inputs, words, floats, tokens, words)
+
+
+def same_sequences(one: Input, other: Input) -> bool:
+    """Whether they are alike."""
+    return one[:4] == other[:4] and all(
+        np.array_equal(a, b) for a, b in ((one.floats, other.floats), (one.tokens, other.tokens))
+    )
+
+
+def check_bits(name: str, y: Array) -> None:
+    """ValueError unless all are 0 or 1."""
+    if y.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be numbers, got {y.dtype.name}")
+    wrong = np.argwhere((y != 0) & (y != 1))
+    if wrong.size:
+        place = wrong[0].tolist()
+        where = place[0] if len(place) == 1 else tuple(place)
+        raise ValueError(f"{name} must be 0 or 1, got {y[tuple(place)]} at index {where}")
