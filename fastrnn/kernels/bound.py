@@ -13,6 +13,7 @@ from fastrnn.kernels import (
     mlp,
     phrases,
     primitives,
+    sentence,
     sequences,
     stream,
 )
@@ -205,6 +206,30 @@ def phrase_drivers(cell: Cell) -> PhraseDrivers:
         run=jit.entry(phrases.run_phrases, *made_from, **parts),
         read=jit.entry(phrases.read_columns, *made_from, **parts),
         learn=jit.entry(phrases.learn_columns, *made_from, **parts),
+    )
+
+
+class SentenceDrivers(NamedTuple):
+    """What reads one sentence and goes back through it, for Python to call."""
+
+    read: Any
+    learn: Any
+
+
+@functools.cache
+def sentence_drivers(cell: Cell) -> SentenceDrivers:
+    """Bind `fastrnn.kernels.sentence` to a vanilla cell."""
+    of_layer = drivers(cell)
+    names = {
+        "multiply": jit.bind(sentence.multiply),
+        "pack_forward": of_layer.pack_forward,
+        "run_forward": of_layer.run_forward,
+        "retreat_rows": jit.bind(primitives.retreat_rows, step_backward=jit.bind(cell.backward)),
+    }
+    made_from = equations(cell)
+    return SentenceDrivers(
+        read=jit.entry(sentence.read_sentence, *made_from, **names),
+        learn=jit.entry(sentence.learn_sentence, *made_from, **names),
     )
 
 

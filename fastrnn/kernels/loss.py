@@ -12,38 +12,64 @@ from fastrnn.simd.vector import keep_lanes, lane_max, lane_sum
 
 
 @kernel
+def largest_of_row(logits, row, columns):
+    """The largest of a row of logits, NaN if one is NaN."""
+    lanes = VECTOR_BYTES // logits.itemsize
+    largest = keep_lanes(load(logits, row, columns), columns, logits[row])
+    for j in range(lanes, columns, lanes):
+        left = columns - j
+        value = keep_lanes(load(logits, row + j, left), left, logits[row])
+        largest = where(largest > value, largest, where(largest <= value, value, largest + value))
+    return lane_max(largest)
+
+
+@kernel
+def grow_row(logits, row, columns, top):
+    """Replace a row of logits by exp(logits - top); their sum."""
+    lanes = VECTOR_BYTES // logits.itemsize
+    mass = load(logits, row, 0)
+    for j in range(0, columns, lanes):
+        left = columns - j
+        value = exp(load(logits, row + j, left) - top)
+        store(logits, row + j, left, value)
+        mass = mass + keep_lanes(value, left, 0)
+    return lane_sum(mass)
+
+
+@kernel
+def scale_row(logits, row, columns, factor):
+    """Multiply a row by a number."""
+    lanes = VECTOR_BYTES // logits.itemsize
+    for j in range(0, columns, lanes):
+        left = columns - j
+        store(logits, row + j, left, load(logits, row + j, left) * factor)
+
+
+@kernel
+def softmax_rows(logits, offset, rows, columns):
+    """Replace logits (rows, columns) by the softmax of each row."""
+    for i in range(rows):
+        row = offset + i * columns
+        sum_ = grow_row(logits, row, columns, largest_of_row(logits, row, columns))
+        scale_row(logits, row, columns, 1 / sum_)
+
+
+@kernel
 def softmax_cross_entropy(logits, offset, targets, first, rows, columns, scale):
     """Sum over rows of -log softmax(logits)[target], in nats, as a float64.
 
     The logits (rows, columns) are replaced by their gradient times `scale`:
     (softmax(logits) - onehot(target)) * scale.
     """
-    lanes = VECTOR_BYTES // logits.itemsize
     total = 0.0
     for i in range(rows):
         row = offset + i * columns
         target = row + targets[first + i]
-        largest = keep_lanes(load(logits, row, columns), columns, logits[row])
-        for j in range(lanes, columns, lanes):
-            left = columns - j
-            value = keep_lanes(load(logits, row + j, left), left, logits[row])
-            largest = where(
-                largest > value, largest, where(largest <= value, value, largest + value)
-            )
-        top = lane_max(largest)
+        top = largest_of_row(logits, row, columns)
         chosen = logits[target]
-        mass = load(logits, row, 0)
-        for j in range(0, columns, lanes):
-            left = columns - j
-            value = exp(load(logits, row + j, left) - top)
-            store(logits, row + j, left, value)
-            mass = mass + keep_lanes(value, left, 0)
-        sum_ = lane_sum(mass)
+        sum_ = grow_row(logits, row, columns, top)
         total += math.log(sum_) - (chosen - top)
-        factor = scale / sum_
-        for j in range(0, columns, lanes):
-            left = columns - j
-            store(logits, row + j, left, load(logits, row + j, left) * factor)
+        scale_row(logits, row, columns, scale / sum_)
         logits[target] -= scale
     return total
 
@@ -70,3 +96,23 @@ def sigmoid_cross_entropy(logits, offset, targets, first, rows, columns, scale):
         if targets[first * columns + i] != 0:
             logits[offset + i] -= factor
     return total / columns
+
+
+@kernel
+def subtract_one_hot(d, d_offset, y, wanted, rows, columns):
+    """D (rows, columns)  =  y - wanted, as long as the rows of `wanted` are one-hot.
+
+    The number of the first that is not, or -1.
+    """
+    lanes = VECTOR_BYTES // y.itemsize
+    for i in range(rows):
+        row = i * columns
+        total = largest = load(wanted, row, 0)
+        for j in range(0, columns, lanes):
+            left = columns - j
+            value = load(wanted, row + j, left)
+            total, largest = total + abs(value), where(value > largest, value, largest)
+            store(d, d_offset + row + j, left, load(y, row + j, left) - value)
+        if not (lane_sum(total) == 1 and lane_max(largest) == 1):
+            return i
+    return -1

@@ -139,3 +139,17 @@ def retreat(delta, d_offset, d_h, dh_offset, h, now, before, bias, x, places, va
         for e in range(first, end):
             at = x + places[e] * units + j
             store(delta, at, left, load(delta, at, left) + values[e] * d)
+
+
+def retreat_rows(delta, d_offset, d_h, dh_offset, e, e_offset, adds, h, now, before, count):
+    """Gradients of the pre-activations of `count` numbers, whichever steps and units they are.
+
+    Those of the states are `d_h`, and `e` besides where it `adds`.
+    """
+    lanes = VECTOR_BYTES // h.itemsize
+    for j in range(0, count, lanes):
+        left = count - j
+        old, new = load(h, before + j, left), load(h, now + j, left)
+        d = load(d_h, dh_offset + j, left) + load(e, e_offset + j, left if adds else 0)
+        deltas, _ = step_backward(old, new, d)
+        store(delta, d_offset + j, left, deltas[0])

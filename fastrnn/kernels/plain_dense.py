@@ -68,6 +68,32 @@ def retreat(delta, d_offset, d_h, dh_offset, h, now, before, bias, x, places, va
         delta[x + place * units : x + (place + 1) * units] += value * result
 
 
+def retreat_rows(delta, d_offset, d_h, dh_offset, e, e_offset, adds, h, now, before, count):
+    """See `fastrnn.kernels.matvec.retreat_rows`."""
+    states = h[before : before + count], h[now : now + count]
+    d = d_h[dh_offset : dh_offset + count]
+    d = d + e[e_offset : e_offset + count] if adds else d
+    (result,), _ = step_backward(*states, d)
+    delta[d_offset : d_offset + count] = result
+
+
+def subtract_one_hot(d, d_offset, y, wanted, rows, columns):
+    """See `fastrnn.kernels.loss.subtract_one_hot`."""
+    block = matrix(wanted, 0, columns, 1, rows, columns)
+    wrong = np.flatnonzero((np.abs(block).sum(axis=1) != 1) | (block.max(axis=1) != 1))
+    if wrong.size:
+        return int(wrong[0])
+    d[d_offset : d_offset + rows * columns] = y[: rows * columns] - block.reshape(-1)
+    return -1
+
+
+def softmax_rows(logits, offset, rows, columns):
+    """See `fastrnn.kernels.loss.softmax_rows`."""
+    block = matrix(logits, offset, columns, 1, rows, columns)
+    grown = np.exp(block - block.max(axis=1, keepdims=True))
+    block[...] = grown / grown.sum(axis=1, keepdims=True)
+
+
 def activate(c, offset, count, kind):
     """See `fastrnn.kernels.dense.activate`."""
     block = c[offset : offset + count]

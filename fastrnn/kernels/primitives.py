@@ -38,8 +38,11 @@ if jit.DISABLED:
         fold_dots,
         matvec,
         retreat,
+        retreat_rows,
         slope,
         softmax_columns,
+        softmax_rows,
+        subtract_one_hot,
         vecmat,
     )
 else:
@@ -55,7 +58,12 @@ else:
 
     # Their plain forms take arrays.
     from fastrnn.kernels.late import early_forward, late_backward  # type: ignore[assignment]
-    from fastrnn.kernels.loss import sigmoid_cross_entropy, softmax_cross_entropy
+    from fastrnn.kernels.loss import (
+        sigmoid_cross_entropy,
+        softmax_cross_entropy,
+        softmax_rows,
+        subtract_one_hot,
+    )
     from fastrnn.kernels.matvec import (
         add_row,
         advance,
@@ -63,6 +71,7 @@ else:
         descend_row,
         matvec,
         retreat,
+        retreat_rows,
         vecmat,
     )
     from fastrnn.kernels.panels import pack, pack_gates
@@ -104,6 +113,7 @@ __all__ = [
     "product_unpacked",
     "restore_denormals",
     "retreat",
+    "retreat_rows",
     "scan_backward",
     "scan_forward",
     "scatter_add",
@@ -111,6 +121,8 @@ __all__ = [
     "slope",
     "softmax_columns",
     "softmax_cross_entropy",
+    "softmax_rows",
+    "subtract_one_hot",
     "sum_of_squares",
     "tuple_at",
     "update",
