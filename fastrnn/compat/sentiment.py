@@ -10,6 +10,12 @@ h_t depends on h_{t-1} through ``Whh``, and the gradient of a product with a mat
 with its transpose, ``Whh.T @ temp``. Finite differences agree with the latter alone: of a phrase of
 four words the published gradients of Whh, Wxh and bh are off by a large part of themselves. Here
 they are the true ones. Nor does `backprop` here clip the caller's `d_y` in place, as that one does.
+
+With this import alone the published script takes a quarter of its time, most of which is then its
+own: columns, softmax, loss. Its training loop in one call, with the same steps, takes a thirtieth::
+
+    phrases = [createInputs(x) for x in train_data]      # or lists of word indices
+    losses, accuracies = rnn.train(phrases, list(train_data.values()), epochs=1000)
 """
 
 from __future__ import annotations
