@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 from fastrnn.simd.vector import INT
 
 #: Turns of the waiting loop, some tens of microseconds, before the core is offered to others.
-PATIENCE = 2000
+PATIENCE = 100
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
