@@ -46,8 +46,7 @@ def exact(name: str, x: Any) -> Any:
 def ulp_error(name: str, y: Any, truth: Any) -> Any:
     """Distance in units of the last place of `y`'s type at the true value.
 
-    Sigmoid's results below the smallest normal number may be any such number, as in kernels,
-    which flush them to zero.
+    Where sigmoid is below the smallest normal number, any such number will do.
     """
     kind = np.finfo(y.dtype)
     with np.errstate(all="ignore"):

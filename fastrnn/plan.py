@@ -25,6 +25,11 @@ UNPACKED_ROWS = 10
 UNPACKED_ROWS_OF_LARGE = 50
 LARGE_BYTES = 1 << 18
 
+#: Packed weights are kept for the next call where at most so many rows are multiplied by them, of
+#: which packing takes a hundredth; with more bytes than these, packing must pay at once.
+KEPT_ROWS = 1024
+KEPT_BYTES = 1 << 24
+
 #: Weights of one row that take more are read row by row, not 8 rows at a time: 95, not 85 GB/s from
 #: the third-level cache (Zen 4).
 ONE_STREAM_BYTES = 1 << 21
@@ -100,6 +105,8 @@ class LayerPlan(NamedTuple):
     work: int
     #: Threads that run it.
     threads: int
+    #: Whether its workspace keeps packed weights for the next call.
+    kept: bool
 
 
 def team_size(
@@ -134,6 +141,7 @@ def plan_layer(
     token_rows: bool = False,
     keep: bool = False,
     reuse: bool = False,
+    repeated: bool = False,
     threads: int = 1,
 ) -> LayerPlan:
     """Plan one layer and direction.
@@ -152,6 +160,8 @@ def plan_layer(
         Whether all states are kept, for BPTT.
     reuse : bool
         Whether packed weights serve many calls.
+    repeated : bool
+        Whether they do as long as they are the same, as a checksum tells.
     threads : int
         Largest team.
     """
@@ -177,9 +187,12 @@ def plan_layer(
     back_rows, back_vectors = tile_shape(batch)
     tile_rows, tile_width = tile_shape(BLOCK_ROWS)
 
+    kept = repeated and time * batch <= KEPT_ROWS
+    keeps = kept and gates_hidden * (inputs + hidden) * dtype.itemsize <= KEPT_BYTES
+
     def packs(rows: int, k: int) -> bool:
-        bytes_ = gates_hidden * k * dtype.itemsize
-        few = UNPACKED_ROWS if bytes_ < LARGE_BYTES else UNPACKED_ROWS_OF_LARGE
+        large = gates_hidden * k * dtype.itemsize >= LARGE_BYTES and not keeps
+        few = UNPACKED_ROWS_OF_LARGE if large else UNPACKED_ROWS
         return reuse or rows > few or k % width > 0
 
     # Dot products of several rows read the weights at fewer bytes a second.
@@ -249,7 +262,7 @@ def plan_layer(
         scratch=regions.add(size * scratch_size),
         scratch_size=scratch_size,
     )
-    return LayerPlan(layer, np.array(flattened(layer), np.int64), regions.size, size)
+    return LayerPlan(layer, np.array(flattened(layer), np.int64), regions.size, size, kept)
 
 
 def aligned_empty(elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -259,23 +272,46 @@ def aligned_empty(elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     return raw[start : start + elements * dtype.itemsize].view(dtype)
 
 
+class Workspace:
+    """Memory of one call, and what it still holds of the call before."""
+
+    __slots__ = ("numbers", "plan", "seal")
+
+    def __init__(self, plan: LayerPlan, dtype: np.dtype[Any]) -> None:
+        self.numbers = aligned_empty(plan.work, dtype)
+        self.prepare(plan)
+
+    def prepare(self, plan: LayerPlan) -> None:
+        """Get ready for another plan; packed weights are lost."""
+        if self.numbers.size < plan.work:
+            self.numbers = aligned_empty(plan.work, self.numbers.dtype)
+        self.plan = plan
+        #: As `fastrnn.kernels.seal` has it; empty if packed weights are not kept.
+        self.seal = np.zeros((1 + plan.threads) * plan.kept, np.int64)
+
+
 class WorkspacePool:
     """Workspaces that calls borrow: one for each thread that is inside a call at one time."""
 
     def __init__(self) -> None:
-        self._free: list[np.ndarray[Any, Any]] = []
+        self._free: dict[int, list[Workspace]] = {}
 
-    def take(self, elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        """A workspace of at least so many elements; give it back after use."""
+    def take(self, plan: LayerPlan, dtype: np.dtype[Any], user: int) -> Workspace:
+        """A workspace; give it back after use.
+
+        `user` numbers those whose weights differ; where none are kept, all share one.
+        """
         try:
-            work = self._free.pop()
-        except IndexError:
-            return aligned_empty(elements, dtype)
-        return work if work.size >= elements else aligned_empty(elements, dtype)
+            work = self._free[user if plan.kept else -1].pop()
+        except (KeyError, IndexError):
+            return Workspace(plan, dtype)
+        if work.plan is not plan:
+            work.prepare(plan)
+        return work
 
-    def give(self, work: np.ndarray[Any, Any]) -> None:
-        """Return a workspace."""
-        self._free.append(work)
+    def give(self, work: Workspace, user: int) -> None:
+        """Return a workspace, after a call that did not fail."""
+        self._free.setdefault(user if work.plan.kept else -1, []).append(work)
 
     def __reduce__(self) -> Any:
         return WorkspacePool, ()

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastrnn.cells import Cell
 from fastrnn.checks import Array
-from fastrnn.plan import WorkspacePool, plan_layer
+from fastrnn.plan import LayerPlan, WorkspacePool, plan_layer
 from fastrnn.threads import get_threads, run_team
 
 
@@ -74,6 +74,37 @@ def _drivers(cell: Cell) -> Any:
     return drivers(cell)
 
 
+class _Prepared(NamedTuple):
+    """What one direction's forward call takes besides arrays."""
+
+    driver: Any
+    plan: LayerPlan
+    #: The slot of the initial states.
+    first: int
+    #: Shapes of `Kept`'s arrays, empty where there are none.
+    memory: tuple[int, ...]
+    saved: tuple[int, ...]
+
+
+@functools.lru_cache(maxsize=4096)
+def _prepared(
+    cell: Cell, dtype: np.dtype[Any], time: int, batch: int, inputs: int, hidden: int,
+    directions: int, direction: int, tokens: bool, keep: bool, threads: int,
+) -> _Prepared:  # fmt: skip
+    plan = plan_layer(
+        cell, dtype, time, batch, inputs, hidden, directions=directions, direction=direction,
+        tokens=tokens, keep=keep, repeated=not keep, threads=threads,
+    )  # fmt: skip
+    scan, others = plan.layer.scan, len(cell.states) - 1
+    return _Prepared(
+        _drivers(cell).forward,
+        plan,
+        time + 1 if direction else 0,
+        (others, scan.ring, batch, hidden) if others else (),
+        (time, batch, len(cell.saved), hidden) if scan.keep else (),
+    )
+
+
 def forward(
     cell: Cell,
     x: Input,
@@ -83,41 +114,41 @@ def forward(
     pool: WorkspacePool,
     *,
     keep: bool,
+    layer: int = 0,
     threads: int | None = None,
 ) -> Kept:
     """Run one layer from the states `initial`, each (D, N, H), or from zeros.
 
+    `layer` is its number among those that share the pool.
     `threads` is the largest team, as `fastrnn.set_threads` says if None.
     """
     directions = len(weights)
     dtype = weights[0].weight_ih.dtype
-    others, nothing = len(cell.states) - 1, empty(dtype)
-    kept = Kept(np.empty((x.time + directions, x.batch, directions, hidden), dtype), [], [])
+    nothing = empty(dtype)
+    slots = x.time + directions
+    flat_h = np.empty(slots * x.batch * directions * hidden, dtype)
+    kept = Kept(flat_h.reshape(slots, x.batch, directions, hidden), [], [])
     for direction, w in enumerate(weights):
-        plan = plan_layer(
-            cell, dtype, x.time, x.batch, x.size, hidden,
-            directions=directions, direction=direction, tokens=x.is_tokens, keep=keep,
-            threads=threads or get_threads(),
+        run, plan, first, of_memory, of_saved = _prepared(
+            cell, dtype, x.time, x.batch, x.size, hidden, directions, direction, x.is_tokens, keep,
+            threads or get_threads(),
         )  # fmt: skip
-        scan = plan.layer.scan
-        first = x.time + 1 if direction else 0
-        memory = np.empty((others, scan.ring, x.batch, hidden), dtype) if others else nothing
-        shape = (x.time, x.batch, len(cell.saved), hidden)
-        saved = np.empty(shape, dtype) if scan.keep else nothing
+        memory = np.empty(of_memory, dtype) if of_memory else nothing
+        saved = np.empty(of_saved, dtype) if of_saved else nothing
         kept.h[first, :, direction] = 0 if initial is None else initial[0][direction]
-        for i in range(others):
-            memory[i, first % scan.ring] = 0 if initial is None else initial[i + 1][direction]
+        if of_memory:
+            memory[:, first % of_memory[1]] = (
+                0 if initial is None else [state[direction] for state in initial[1:]]
+            )
         kept.memory.append(memory)
         kept.saved.append(saved)
-        work = pool.take(plan.work, dtype)
-        try:
-            run_team(
-                _drivers(cell).forward, plan.threads,
-                kept.h.reshape(-1), memory.reshape(-1), saved.reshape(-1), work,
-                x.floats, x.tokens, *w, plan.numbers,
-            )  # fmt: skip
-        finally:
-            pool.give(work)
+        user = layer * directions + direction
+        work = pool.take(plan, dtype, user)
+        run_team(
+            run, plan.threads, flat_h, memory.reshape(-1), saved.reshape(-1),
+            work.numbers, work.seal, x.floats, x.tokens, *w, plan.numbers,
+        )  # fmt: skip
+        pool.give(work, user)
     return kept
 
 
@@ -148,17 +179,15 @@ def backward(
             directions=directions, direction=direction, tokens=x.is_tokens, keep=True,
             threads=threads or get_threads(),
         )  # fmt: skip
-        work = pool.take(plan.work, dtype)
-        try:
-            run_team(
-                _drivers(cell).backward, plan.threads,
-                *g, d_x, direction > 0, carry[direction].reshape(-1), work, d_output,
-                kept.h.reshape(-1), kept.memory[direction].reshape(-1),
-                kept.saved[direction].reshape(-1), x.floats, x.tokens,
-                w.weight_ih, w.weight_hh, w.units, plan.numbers,
-            )  # fmt: skip
-        finally:
-            pool.give(work)
+        work = pool.take(plan, dtype, 0)
+        run_team(
+            _drivers(cell).backward, plan.threads,
+            *g, d_x, direction > 0, carry[direction].reshape(-1), work.numbers, d_output,
+            kept.h.reshape(-1), kept.memory[direction].reshape(-1),
+            kept.saved[direction].reshape(-1), x.floats, x.tokens,
+            w.weight_ih, w.weight_hh, w.units, plan.numbers,
+        )  # fmt: skip
+        pool.give(work, 0)
     return d_x
 
 

@@ -186,8 +186,10 @@ def test_a_thread_that_fails_before_the_kernels_stops_its_team(who: int, monkeyp
             raise KeyboardInterrupt
         driver(*args)
 
-    drivers = recurrence._drivers(LSTM)
-    monkeypatch.setattr(recurrence, "_drivers", lambda cell: drivers._replace(forward=interrupted))
+    prepared = recurrence._prepared
+    monkeypatch.setattr(
+        recurrence, "_prepared", lambda *args: prepared(*args)._replace(driver=interrupted)
+    )
     with pytest.raises(KeyboardInterrupt):
         layer(x)
     monkeypatch.undo()

@@ -21,6 +21,7 @@ from fastrnn.kernels.primitives import (
     product_unpacked,
     restore_denormals,
     scatter_add,
+    sealed,
     tuple_at,
 )
 from fastrnn.kernels.scan import Scan
@@ -264,15 +265,25 @@ def set_zero(array, team):
     fill_rows(array, first, 0, array[:0], 1, end - first)
 
 
-def forward(h, memory, saved, work, x, tokens, w_ih, w_hh, b_ih, b_hh, units, team, plan):
+def forward(h, memory, saved, work, seal, x, tokens, w_ih, w_hh, b_ih, b_hh, units, team, plan):
     """The whole layer in one call.
+
+    `work` keeps packed weights for the next call, unless `seal` is empty: `sealed`.
 
     `team` and `plan` are the integers of a `Team` and a `Layer`: as tuples they would take 3 us to
     come from Python.
     """
     of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
-    pack_forward(work, w_ih, w_hh, b_ih, b_hh, of_team, p)
+    packed, checksum = False, 0
+    if seal.size:
+        of_input = w_ih[: 0 if p.tokens or p.unpacked else w_ih.size]
+        of_state = w_hh[: 0 if p.scan.unpacked else w_hh.size]
+        packed, checksum = sealed(seal, of_input, of_state, b_ih, b_hh, of_team)
+    if not packed:
+        pack_forward(work, w_ih, w_hh, b_ih, b_hh, of_team, p)
     run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, of_team, p)
+    if seal.size and of_team.member == 0:
+        seal[0] = checksum
 
 
 def backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,

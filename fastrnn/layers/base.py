@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,14 +23,14 @@ from fastrnn.checks import (
 from fastrnn.explain import Plan, explain
 from fastrnn.layers.layouts import Layouts
 from fastrnn.layers.values import Grads, OneHot, State, Tape
-from fastrnn.params import Parameters, Spec
+from fastrnn.params import HasParameters, Parameters, Spec
 from fastrnn.plan import WorkspacePool
 from fastrnn.recurrence import Input, Weights
 from fastrnn.streaming import Stream
 from fastrnn.threads import check_threads, get_threads
 
 
-class Recurrent(FixedSizes, Layouts[State]):
+class Recurrent(FixedSizes, HasParameters, Layouts[State]):
     """Stacked, optionally bidirectional layers of one cell; `RNN` describes the parameters."""
 
     _fixed = frozenset(
@@ -104,30 +103,6 @@ class Recurrent(FixedSizes, Layouts[State]):
                     specs.append(Spec(f"bias_hh_{end}", (rows,), f"({factor}H,)"))
                 specs += [Spec(f"{name}_{end}", (hidden,), "(H,)") for name in self.cell.weights]
         return specs
-
-    @property
-    def params(self) -> dict[str, Array]:
-        """Parameters by name: views of `flat`. Assigning to a name copies into the view."""
-        return self._parameters.views
-
-    @property
-    def flat(self) -> Array:
-        """All parameters in one contiguous buffer."""
-        return self._parameters.flat
-
-    def state_dict(self) -> dict[str, Array]:
-        """Copies of the parameters by name."""
-        return self._parameters.state_dict()
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Copy parameters in; nothing is changed unless all names, shapes and types fit.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            For names that are missing or unknown, another precision, another shape.
-        """
-        self._parameters.load_state_dict(state_dict)
 
     def __call__(self, x: ArrayLike | OneHot, state: Any = None) -> tuple[Array, State]:
         """Run the layers for inference; nothing is kept, and dropout does not act.
@@ -298,7 +273,7 @@ class Recurrent(FixedSizes, Layouts[State]):
             initial = states and [s[first : first + self.directions] for s in states]
             kept = recurrence.forward(
                 self.cell, current, initial, self.hidden_size,
-                self._weights(self.flat, layer), self._pool, keep=keep,
+                self._weights(self.flat, layer), self._pool, keep=keep, layer=layer,
                 threads=self.threads,
             )  # fmt: skip
             for direction in range(self.directions):
