@@ -56,7 +56,11 @@ def opened(path: Path) -> Iterator[Source]:
 
 def shown(text: bytes) -> str:
     """How bytes of a file stand in a message."""
-    return repr(text[:40].decode("utf-8", "backslashreplace") + ("..." if len(text) > 40 else ""))
+    try:
+        first = repr(text[:40].decode())
+    except UnicodeDecodeError:
+        first = repr(text[:40])[1:]
+    return first + ("..." if len(text) > 40 else "")
 
 
 def is_number(piece: bytes) -> bool:
@@ -105,7 +109,7 @@ def split_line(path: Path, number: int, line: bytes, dimension: int) -> tuple[by
         numbered += 1
     wrong = ""
     if numbered < min(parts, dimension):
-        wrong = f" before {shown(pieces[-1 - numbered])}, which is none"
+        wrong = f" behind {shown(pieces[-1 - numbered])}, which is none"
     raise DataFileError(
         f"{path}, line {number}: must have a word and {dimension} numbers, got {shown(pieces[0])} "
         f"and {numbered} numbers{wrong}"
@@ -144,13 +148,13 @@ def records(
     for i in range(1, count + 1):
         while True:
             space = data.find(b" ", place)
-            if space >= 0 and len(data) >= space + 1 + size:
-                break
             if (space if space >= 0 else len(data)) - place > LONGEST_WORD:
                 raise DataFileError(
                     f"{path}, word {i} of {count}: no word ends within {LONGEST_WORD} bytes; are "
                     f"there {dimension} numbers to a word, as line 1 says?"
                 )
+            if space >= 0 and len(data) >= space + 1 + size:
+                break
             more = file.stream.read(CHUNK)
             if not more:
                 where = "before its end"
