@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastrnn.data import DataFileError, load_imdb, pad_sequences, synthetic_imdb
@@ -178,6 +178,7 @@ def hostile(marker: Path) -> dict[str, bytes]:
         "attributes for a class": b"\x80\x02cnumpy\ndtype\nN}U\x08__init__K\x01s\x86b.",
         "a call of a state": start + b"cnumpy\nndarray\n)R.",
         "no end": real[:-8],
+        "one list many times": pickle.dumps(lists([[*range(1000)]] * 100), protocol=4),
         "too much for memory": b"\x80\x04\x8e" + struct.pack("<Q", 1 << 62) + b"a.",
     }
 
@@ -201,11 +202,53 @@ def test_the_hostile_files_do_run_where_pickles_are_allowed(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_every_protocol_of_pickles_is_read(protocol: int, tmp_path: Path) -> None:
-    content = member(pickle.dumps(lists([[1, 300, 70_000]]), protocol=protocol))
+def test_the_protocols_that_numpy_writes_are_read(protocol: int, tmp_path: Path) -> None:
+    review = [1, 300, 70_000, *range(2500)]  # longer than what is written at once
+    content = member(pickle.dumps(lists([review]), protocol=protocol))
     path = archive(tmp_path / "imdb.npz", content)
+    if protocol < 2:
+        with pytest.raises(DataFileError, match="x_train must be lists of ints: it has the instr"):
+            load_imdb(path)
+        return
+    (x, _), _ = load_imdb(path, start_char=None, index_from=0, num_words=100_000)
+    assert [*x] == [review]
+
+
+def test_a_file_of_python_2_is_read(tmp_path: Path) -> None:
+    # As Python 2.7 pickles it: texts are of bytes, and ints may be long.
+    content = (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85U\x01b\x87"
+        b"Rq\x03(K\x01K\x01\x85cnumpy\ndtype\nq\x04U\x02O8K\x00K\x01\x87Rq\x05(K\x03U\x01|NNNJ\xff\xff"
+        b"\xff\xffJ\xff\xff\xff\xffK?tb\x89]q\x06]q\x07(K\x01M,\x01\x8a\x03p\x11\x01eatb."
+    )
+    pickled = pickle.loads(content)
+    assert pickled.tolist() == [[1, 300, 70_000]]
+    path = archive(tmp_path / "imdb.npz", member(content))
     (x, _), _ = load_imdb(path, start_char=None, index_from=0, num_words=100_000)
     assert [*x] == [[1, 300, 70_000]]
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 10**6), st.integers(0, 255), st.integers(0, 10**6), st.integers(0, 255))
+def test_a_changed_file_is_read_or_named(
+    tmp_path_factory: Any, place: int, byte: int, other_place: int, other_byte: int
+) -> None:
+    content = bytearray(pickle.dumps(lists([[1, 300, 70_000], [5]]), protocol=2 + place % 3))
+    content[place % len(content)] = byte
+    content[other_place % len(content)] = other_byte
+    path = tmp_path_factory.mktemp("imdb") / "imdb.npz"
+    write(path, [[1], [2]], [0, 1], [[2]], [1])
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for name, part in (parts | {"x_train.npy": member(bytes(content), "(2,)")}).items():
+            file.writestr(name, part)
+    try:
+        words, message = [word for review in load_imdb(path)[0][0] for word in review], ""
+    except DataFileError as error:
+        words, message = [], str(error)
+    assert not message or message.startswith(f"{path}: x_train")
+    assert all(type(word) is int for word in words)
 
 
 def test_a_file_that_ends_early_is_named(tmp_path: Path) -> None:
@@ -240,8 +283,11 @@ RIGHT: dict[str, Any] = {"x_train": [[1], [2]], "y_train": [0, 1], "x_test": [[3
         ({"x_train": [[1], 2]}, "x_train[1] must be a list of ints, got int"),
         ({"x_train": [[1], (2, 3)]}, "x_train[1] must be a list of ints, got tuple"),
         ({"x_train": [[1], "23"]}, "x_train[1] must be a list of ints, got str"),
-        ({"x_train": [[1], np.array([2])]}, "x_train[1] must be a list of ints, got _reconstruct"),
-        ({"x_train": [[1], [2, 3.0]]}, "x_train[1][1] must be an int, got float"),
+        ({"x_train": [[1], np.array([2])]}, "x_train[1] must be a list of ints, got _Made"),
+        (
+            {"x_train": [[1], [2, 3.0]]},
+            "x_train must be lists of ints: it has the instruction",
+        ),
         ({"x_train": [[1], [True]]}, "x_train[1][0] must be an int, got bool"),
         ({"x_train": [[1], [[2]]]}, "x_train[1][0] must be an int, got list"),
         ({"x_train": [[1], [2, -3]]}, "x_train[1][1] must be in [0, 16777216), got -3"),
@@ -262,7 +308,7 @@ def test_a_header_that_lies_is_named(tmp_path: Path) -> None:
         (member(pickled, "(-1,)"), "x_train must have -1 lists, got 1"),
         (member(pickled, "(1, 1)"), "x_train must have shape (N,), got (1, 1)"),
         (member(pickled, "x"), "x_train has no readable header"),
-        (member(pickle.dumps(b"1" * 8)), "x_train must be an array of lists, got bytes"),
+        (member(pickle.dumps(b"1" * 8)), "x_train must be lists of ints: it is no array of lists"),
         (b"", "x_train has no readable header"),
     ):
         archive(path, content)
@@ -292,8 +338,8 @@ def test_other_files_are_named(tmp_path: Path) -> None:
     archive(path, member(b""))
     content = path.read_bytes()
     size = struct.pack("<I", len(member(b"")))
-    path.write_bytes(content.replace(size, struct.pack("<I", (1 << 30) + 1)))
-    with pytest.raises(DataFileError, match="x_train is 1073741825 bytes, above 1073741824"):
+    path.write_bytes(content.replace(size, struct.pack("<I", (1 << 28) + 1)))
+    with pytest.raises(DataFileError, match="x_train is 268435457 bytes, above 268435456"):
         load_imdb(path)
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.checks import Array, check_integer, check_number, generator_of
+from fastrnn.data.object_lists import NotListsError, read_lists
 from fastrnn.data.stored import DataFileError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Tokens = NDArray[np.int64]
 Reviews = tuple[Array, NDArray[np.int64]]
 
 #: Bytes that one part of the file may have when it is unpacked; the real ones have some 15 million.
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 28
 #: Beyond all indices of words; the real ones end at 88,586.
 MOST_WORDS = 1 << 24
 ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/imdb.npz"
@@ -42,8 +42,8 @@ def load_imdb(
 ) -> tuple[Reviews, Reviews]:
     """Read ``imdb.npz``: the arguments, their order and the results of Keras' ``imdb.load_data``.
 
-    The file's arrays of lists are pickles. Nothing in them is executed: what they would call is
-    only written down, and anything but lists of ints is refused.
+    The file's arrays of lists are pickles, which can execute anything. They are read as data here:
+    nothing in them is called or made, and anything but lists of ints is refused.
 
     Parameters
     ----------
@@ -201,7 +201,10 @@ def _reviews(path: Path, archive: ZipFile, name: str) -> list[Tokens]:
     with _array_in(path, archive, name) as (stream, count, dtype):
         if not dtype.hasobject or dtype.names:
             raise DataFileError(f"{path}: {name} must be lists of ints (dtype object), got {dtype}")
-        lists = _unpickled(path, name, stream)
+        try:
+            lists = read_lists(stream.read())
+        except NotListsError as error:
+            raise DataFileError(f"{path}: {name} must be lists of ints: {error}") from None
     if len(lists) != count:
         raise DataFileError(f"{path}: {name} must have {count} lists, got {len(lists)}")
     for i, one in enumerate(lists):
@@ -219,49 +222,6 @@ def _reviews(path: Path, archive: ZipFile, name: str) -> list[Tokens]:
             f"{path}: {name}[{i}][{j}] must be in [0, {MOST_WORDS}), got {str(word)[:20]}"
         )
     return [np.array(one, np.int64) for one in lists]
-
-
-class _Described:
-    """What a pickle asks to be made, and is not: its class stands for that of the pickle."""
-
-    __slots__ = ("state",)
-
-    def __init__(self, *arguments: Any) -> None:
-        self.state: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-
-class _Lists(pickle.Unpickler):
-    """Reads an object array of lists of ints, and calls nothing that its pickle names.
-
-    Only the names that such an array has are let pass, and each stands for a class that does
-    nothing: not even numpy's own functions see what an unknown file would give them.
-    """
-
-    _names = frozenset({"numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct",
-                        "numpy._core.multiarray._reconstruct", "_codecs.encode"})  # fmt: skip
-
-    def find_class(self, module: str, name: str) -> Any:
-        """A class that stands for the one of this name, or UnpicklingError."""
-        if f"{module}.{name}" not in self._names:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return type(name, (_Described,), {"__slots__": ()})
-
-
-def _unpickled(path: Path, name: str, stream: IO[bytes]) -> list[Any]:
-    try:
-        found = _Lists(stream).load()
-    except Exception as error:  # a damaged pickle raises any of many
-        raise DataFileError(
-            f"{path}: {name} must be lists of ints and nothing else: {error or _kind(error)}"
-        ) from error
-    state = found.state if isinstance(found, _Described) else None
-    # (version, shape, dtype, whether in Fortran's order, content), of numpy's ndarray.__reduce__
-    if type(state) is not tuple or len(state) != 5 or type(state[4]) is not list:
-        raise DataFileError(f"{path}: {name} must be an array of lists, got {_kind(found)}")
-    return state[4]
 
 
 def _kind(value: Any) -> str:
