@@ -92,6 +92,13 @@ def check_seed(seed: Any) -> int | None:
     return None if seed is None else check_integer("seed", seed, least=0)
 
 
+def generator_of(seed: Any) -> np.random.Generator:
+    """A generator that begins at `seed`, or `seed` itself if it is one; TypeError or ValueError."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    return np.random.default_rng(check_seed(seed))
+
+
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """`value` if it is among `choices`, or ValueError."""
     if value not in choices:
