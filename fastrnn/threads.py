@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastrnn.checks import check_integer
+from fastrnn.simd.signals import ASLEEP, BROKEN, BUSY, FINISHED, IDLE
 
 
 def available() -> int:
@@ -64,50 +65,64 @@ def _spread(cores: list[int]) -> None:
 
 
 class _Worker(threading.Thread):
-    """A thread that runs one task after the other; a daemon, so that it keeps no process alive."""
+    """A thread that runs one task after the other; a daemon, so that it keeps no process alive.
+
+    A task is told apart from none by `_task`, under the lock; compiled code looks at `signal`.
+    """
 
     def __init__(self) -> None:
         super().__init__(name="fastrnn", daemon=True)
+        self._lock = threading.Lock()
         self._wake = threading.Semaphore(0)
         self._done = threading.Semaphore(0)
-        #: What is to be run, until the thread takes it, and until `finish`.
-        self._task: Callable[[], Any] | None = None
-        self._begun: Callable[[], Any] | None = None
+        #: One int64: `fastrnn.simd.signals`.
+        self._signal = np.full(1, IDLE)
+        #: Its address.
+        self.signal: int = self._signal.ctypes.data
+        self._task: Callable[[], bool] | None = None
+        self._begun: Callable[[], bool] | None = None
         self._error: BaseException | None = None
         self.start()
 
     def run(self) -> None:
         while True:
-            self._wake.acquire()
-            task = self._task
+            with self._lock:
+                task, self._task = self._task, None
+                self._signal[0] = ASLEEP if task is None else BUSY
             if task is None:
+                self._wake.acquire()
                 continue
-            self._task = None
+            told = False
             try:
-                task()
+                told = task()
             except BaseException as error:
                 self._error = error
             del task
-            self._done.release()
+            if not told:
+                self._done.release()
 
-    def begin(self, task: Callable[[], Any]) -> None:
-        """Run a task; `finish` must follow, even if an interrupt leaves this half done."""
-        self._begun = self._task = task
-        self._wake.release()
+    def begin(self, task: Callable[[], bool]) -> None:
+        """Run a task; `finish` must follow, unless the task returns that all know of its end."""
+        with self._lock:
+            self._begun = self._task = task
+            if self._signal[0] == ASLEEP:
+                self._wake.release()
 
-    def finish(self) -> BaseException | None:
-        """Wait until the task is done, whatever interrupts; what it raised, or the interrupt."""
-        if self._begun is None:
+    def finish(self, task: Callable[[], bool]) -> BaseException | None:
+        """Take a task back, or wait until it is done, whatever interrupts; what it raised."""
+        with self._lock:
+            begun, taken = self._begun is task, self._task is None
+            self._begun = self._task = None
+        if not (begun and taken):
             return None
         interrupt: BaseException | None = None
-        self._wake.release()  # `begin` may not have come so far; a wake without a task does nothing
         while True:
             try:
                 self._done.acquire()
                 break
             except BaseException as error:
                 interrupt = error
-        failure, self._error, self._begun = interrupt or self._error, None, None
+        failure, self._error = interrupt or self._error, None
         return failure
 
 
@@ -180,51 +195,54 @@ def run_team(driver: Callable[..., Any], size: int, *args: Any) -> None:
 
     `team` is a `fastrnn.kernels.team.Team` as an array. All but the caller are threads that were
     idle; a driver does the same with fewer. Without the JIT there is only the caller.
+
+    Threads that rest in compiled code since a call before are called by compiled code too, once
+    the caller has given up Python's lock, and nobody waits for them but there: 5 us, not 100.
     """
     workers = _pool.take(size - 1) if size > 1 and not _disabled() else []
     if not workers:
         driver(*args[:-1], _ALONE, args[-1])
         return
-    barrier = np.zeros(1, np.int64)
     size = len(workers) + 1
+    barrier = np.zeros(1, np.int64)
+    signals = np.array([worker.signal for worker in workers])
     cores: list[int] = []
 
-    def task(index: int) -> None:
-        team = np.array([index, size, barrier.ctypes.data, _OFFER], np.int64)
+    def task(index: int, signal: int) -> bool:
+        team = np.array([index, size, barrier.ctypes.data, _OFFER, signal])
         try:
-            if index:
-                _spread(cores)
+            _spread(cores)
             driver(*args[:-1], team, args[-1])
         except BaseException:  # Ctrl-C before the kernels began: nobody may wait for this thread
-            barrier[0] = _BROKEN
+            barrier[0] = BROKEN
             raise
+        return bool(barrier[0] == FINISHED)
 
     failure: BaseException | None = None
+    tasks = [(w, functools.partial(task, i, w.signal)) for i, w in enumerate(workers, start=1)]
     try:
-        _spread(cores)
-        for index, worker in enumerate(workers, start=1):
-            worker.begin(lambda index=index: task(index))  # type: ignore[misc]
-        task(0)
+        for worker, part in tasks:
+            worker.begin(part)
+        task(0, signals.ctypes.data)
     except BaseException as error:
-        barrier[0] = _BROKEN
         failure = error
-    waiting = list(workers)
-    while waiting:  # the arrays are theirs until all are done
-        try:
-            found = waiting[-1].finish()
-            failure = failure or found
-            waiting.pop()
-        except BaseException as error:
-            failure = error
+    if barrier[0] != FINISHED:
+        barrier[0] = BROKEN
+        while tasks:  # the arrays are theirs until all are done
+            worker, part = tasks[-1]
+            try:
+                found = worker.finish(part)
+                failure = failure or found
+                tasks.pop()
+            except BaseException as error:
+                failure = error
     _pool.give(workers)
     if failure:
         raise failure
 
 
-#: A barrier at which nobody waits.
-_BROKEN = -(1 << 62)
 #: The integers of a `fastrnn.kernels.team.Team` of one.
-_ALONE = np.array([0, 1, 0, 0])
+_ALONE = np.array([0, 1, 0, 0, 0])
 
 
 @functools.cache

@@ -215,17 +215,26 @@ def test_threads_are_checked() -> None:
 def test_a_workers_error_reaches_the_caller_and_the_worker_lives_on() -> None:
     worker = threads._Worker()
 
-    def fail() -> None:
+    def fail() -> bool:
         raise KeyError("here")
 
-    worker.begin(fail)
-    assert isinstance(worker.finish(), KeyError)
-    assert worker.finish() is None
-    done: list[int] = []
+    begun, end = threading.Event(), threading.Event()
+
+    def work() -> bool:
+        begun.set()
+        return not end.wait(timeout=60)
+
     for _ in range(3):
-        worker.begin(lambda: done.append(1))
-        assert worker.finish() is None
-    assert done == [1, 1, 1]
+        worker.begin(fail)
+        while worker._task:
+            pass
+        assert isinstance(worker.finish(fail), KeyError)
+        assert worker.finish(fail) is None
+        worker.begin(work)
+        assert begun.wait(timeout=60)
+        end.set()
+        assert worker.finish(work) is None
+        assert worker.finish(work) is None
 
 
 @pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")

@@ -25,7 +25,7 @@ from fastrnn.kernels.primitives import (
     tuple_at,
 )
 from fastrnn.kernels.scan import Scan
-from fastrnn.kernels.team import Team, share, share_rows, wait
+from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
 
 GATES = TOGETHER = 1
 APART = LATE = EARLY = SAVED = 0
@@ -143,7 +143,7 @@ def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, team, p):
     # Unpacked weights serve so few rows that there is one block: nobody overwrites what is read.
     for stripe in range(p.stripes):
         # A stripe is what one thread of a larger team would do.
-        part = Team(team.member * p.stripes + stripe, team.size * p.stripes, team.barrier, 0)
+        part = Team(team.member * p.stripes + stripe, team.size * p.stripes, team.barrier, 0, 0)
         for i in range(blocks):
             start = p.block * (i if s.direction > 0 else blocks - 1 - i)
             count = min(p.block, p.time - start)
@@ -274,6 +274,7 @@ def forward(h, memory, saved, work, seal, x, tokens, w_ih, w_hh, b_ih, b_hh, uni
     come from Python.
     """
     of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
+    begin(of_team)
     packed, checksum = False, 0
     if seal.size:
         of_input = w_ih[: 0 if p.tokens or p.unpacked else w_ih.size]
@@ -284,13 +285,16 @@ def forward(h, memory, saved, work, seal, x, tokens, w_ih, w_hh, b_ih, b_hh, uni
     run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, of_team, p)
     if seal.size and of_team.member == 0:
         seal[0] = checksum
+    finish(of_team)
 
 
 def backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
              h, memory, saved, x, tokens, w_ih, w_hh, units, team, plan):  # fmt: skip
     """`run_backward` in one call, denormals being taken as zero; see `forward`."""
     of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
+    begin(of_team)
     before = flush_denormals()
     run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
                  h, memory, saved, x, tokens, w_ih, w_hh, units, of_team, p)  # fmt: skip
     restore_denormals(before)
+    finish(of_team)
