@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,8 +11,14 @@ import numpy as np
 
 from fastrnn.cells import Cell
 from fastrnn.checks import Array
-from fastrnn.plan import WorkspacePool, plan_layer
+from fastrnn.plan import WorkspacePool, aligned_empty, plan_layer
 from fastrnn.threads import get_threads, run_team
+
+
+#: Bytes from which an array that kernels write begins on a cache line: stores of whole vectors
+#: then touch one line, not two. An LSTM of T = 50, N = 32, I = 64, H = 128 that keeps its gates
+#: takes 0.85 of the time, in float64 and in float32 (Zen 4).
+ALIGNED_BYTES = 1 << 15
 
 
 class Weights(NamedTuple):
@@ -92,7 +99,7 @@ def forward(
     directions = len(weights)
     dtype = weights[0].weight_ih.dtype
     others, nothing = len(cell.states) - 1, empty(dtype)
-    kept = Kept(np.empty((x.time + directions, x.batch, directions, hidden), dtype), [], [])
+    kept = Kept(_new((x.time + directions, x.batch, directions, hidden), dtype), [], [])
     for direction, w in enumerate(weights):
         plan = plan_layer(
             cell, dtype, x.time, x.batch, x.size, hidden,
@@ -101,9 +108,9 @@ def forward(
         )  # fmt: skip
         scan = plan.layer.scan
         first = x.time + 1 if direction else 0
-        memory = np.empty((others, scan.ring, x.batch, hidden), dtype) if others else nothing
+        memory = _new((others, scan.ring, x.batch, hidden), dtype) if others else nothing
         shape = (x.time, x.batch, len(cell.saved), hidden)
-        saved = np.empty(shape, dtype) if scan.keep else nothing
+        saved = _new(shape, dtype) if scan.keep else nothing
         kept.h[first, :, direction] = 0 if initial is None else initial[0][direction]
         for i in range(others):
             memory[i, first % scan.ring] = 0 if initial is None else initial[i + 1][direction]
@@ -160,6 +167,14 @@ def backward(
         finally:
             pool.give(work)
     return d_x
+
+
+def _new(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """A new array, on a cache line if it is large."""
+    elements = math.prod(shape)
+    if elements * dtype.itemsize < ALIGNED_BYTES:
+        return np.empty(shape, dtype)
+    return aligned_empty(elements, dtype).reshape(shape)
 
 
 @functools.cache
