@@ -44,18 +44,18 @@ def rows(dtype: str) -> list[Row]:
         [_script(module, dtype, text, every) for module in modules] for every in (None, 100)
     )
     return [
-        _row("lossFun", loss, AGREEMENT),
-        _row("lossFun, the loop's Adagrad", step, TRAINED_AGREEMENT),
-        _row("train", quiet, TRAINED_AGREEMENT, steps=ITERATIONS, goal=GOAL),
-        _row("train, a sample in 100 steps", printing, TRAINED_AGREEMENT, steps=ITERATIONS),
+        _row("lossFun", dtype, loss, AGREEMENT),
+        _row("lossFun, the loop's Adagrad", dtype, step, TRAINED_AGREEMENT),
+        _row("train", dtype, quiet, TRAINED_AGREEMENT, steps=ITERATIONS, goal=GOAL),
+        _row("train, a sample in 100 steps", dtype, printing, TRAINED_AGREEMENT, steps=ITERATIONS),
     ]
 
 
-def _row(name: str, calls: list[Any], agreement: float, **options: Any) -> Row:
+def _row(name: str, dtype: str, calls: list[Any], agreement: float, **options: Any) -> Row:
     slow, fast = calls
 
     def difference() -> float:
-        return difference_in_eps(fast(), slow())
+        return difference_in_eps(fast(), slow(), dtype)
 
     return Row(name, SIZES, slow, fast, difference, agreement, FLOPS, **options)
 

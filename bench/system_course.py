@@ -30,16 +30,16 @@ def rows(dtype: str) -> list[Row]:
         flops = 2 * gates * N_A * (N_A + N_X) * M
         sizes = f"n_x={N_X} m={M} n_a={N_A} n_y={N_Y} T_x={T_X}"
         outputs = 2 * N_Y * N_A * M
-        found.append(_row(f"{kind}_forward", sizes, sequence, T_X * (flops + outputs), GOAL))
-        found.append(_row(f"{kind}_backward", sizes, back, 2 * T_X * flops, GOAL))
+        found.append(_row(f"{kind}_forward", dtype, sizes, sequence, T_X * (flops + outputs), GOAL))
+        found.append(_row(f"{kind}_backward", dtype, sizes, back, 2 * T_X * flops, GOAL))
         states = (a0,) if kind == "rnn" else (a0, a0)
         cell = {m: _call(m, f"{kind}_cell_forward", x[:, :, 0], *states, parameters)
                 for m in sequence}  # fmt: skip
         cache = {m: call()[-1] for m, call in cell.items()}
         d_states = (da[:, :, 0], da[:, :, 1])[: len(states)]
         cell_back = {m: _call(m, f"{kind}_cell_backward", *d_states, cache[m]) for m in sequence}
-        found.append(_row(f"{kind}_cell_forward", sizes[:-7], cell, flops + outputs))
-        found.append(_row(f"{kind}_cell_backward", sizes[:-7], cell_back, 2 * flops))
+        found.append(_row(f"{kind}_cell_forward", dtype, sizes[:-7], cell, flops + outputs))
+        found.append(_row(f"{kind}_cell_backward", dtype, sizes[:-7], cell_back, 2 * flops))
     return found
 
 
@@ -66,12 +66,15 @@ def _call(module: Any, name: str, *arguments: Any) -> Any:
     return lambda: function(*arguments)
 
 
-def _row(name: str, sizes: str, calls: Any, flops: int, goal: float | None = None) -> Row:
+def _row(
+    name: str, dtype: str, sizes: str, calls: Any, flops: int, goal: float | None = None
+) -> Row:
     slow, fast = calls[naive], calls[course]
-    return Row(
-        name, sizes, slow, fast, lambda: difference_in_eps(_arrays_of(fast()), _arrays_of(slow())),
-        AGREEMENT, flops, goal=goal,
-    )  # fmt: skip
+
+    def difference() -> float:
+        return difference_in_eps(_arrays_of(fast()), _arrays_of(slow()), dtype)
+
+    return Row(name, sizes, slow, fast, difference, AGREEMENT, flops, goal=goal)
 
 
 def _arrays_of(results: Any) -> Any:

@@ -47,21 +47,21 @@ class Row(NamedTuple):
     goal: float | None = None
 
 
-def difference_in_eps(actual: Any, desired: Any) -> float:
-    """Of arrays and numbers in whatever dicts and sequences, by the precision of `desired`."""
+def difference_in_eps(actual: Any, desired: Any, dtype: str) -> float:
+    """Of arrays and numbers in whatever dicts and sequences, in eps of `dtype`."""
     import numpy as np
 
     if isinstance(desired, dict):
-        return max(difference_in_eps(actual[name], value) for name, value in desired.items())
+        return max(difference_in_eps(actual[k], value, dtype) for k, value in desired.items())
     if isinstance(desired, tuple | list):
         pairs = zip(actual, desired, strict=True)
-        return max((difference_in_eps(*pair) for pair in pairs), default=0.0)
+        return max((difference_in_eps(*pair, dtype) for pair in pairs), default=0.0)
     actual, desired = np.asarray(actual), np.asarray(desired)
     if desired.dtype.kind != "f":
         return 0.0 if (actual == desired).all() else float("inf")
     if actual.shape != desired.shape:
         return float("inf")
-    scale = max(1.0, float(np.abs(desired).max(initial=0))) * float(np.finfo(desired.dtype).eps)
+    scale = max(1.0, float(np.abs(desired).max(initial=0))) * float(np.finfo(dtype).eps)
     return float(np.abs(actual - desired).max(initial=0)) / scale
 
 
@@ -109,7 +109,7 @@ def print_row(row: dict[str, Any]) -> None:
     r, goal, most = row["ratio"], row["goal"], row["most"]
     columns = [
         f"{row['number']:3} {row['name']:28} {row['sizes']:34}",
-        f"{row['naive_microseconds']['median']:11,.1f} {row['fastrnn_microseconds']['median']:11,.1f}",
+        *(f"{row[f'{which}_microseconds']['median']:11,.1f}" for which in ("naive", "fastrnn")),
         f"{r['median']:7.2f} ({r['q1']:.2f}-{r['q3']:.2f})".ljust(23),
         f"{goal:5.0f}" if goal else "    -",
         f"{most:6.1f}" if most else "     -",

@@ -9,6 +9,10 @@ in place of one's own ``rnn_forward``, ``lstm_cell_backward`` and so on. Samples
 time is the last axis: n_x inputs, n_a hidden units, n_y outputs, m samples, T_x steps. The weights
 of an LSTM multiply the concatenation ``[a; x]``. All arrays of a call are float64, or all float32.
 
+What is fast is the sequence functions. A single cell has nothing to fuse, and its weights would be
+packed for one step: the cell functions are NumPy (n_x = 64, m = 32, n_a = 128: 60 us, by the
+kernels 95), and so is the backward pass over a list of caches that they made.
+
 What differs from the published versions:
 
 - `lstm_backward` gives the true gradients. The table of the first editions, which copies in
