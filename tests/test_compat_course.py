@@ -602,7 +602,7 @@ def test_wrong_arguments_of_forward_passes(call: Any, error: Any, message: str) 
          r"cache must be \(a_next, a_prev, xt, parameters\), as rnn_cell_forward returns it, "
          "got a tuple of length 3"),
         (lambda f, r, c: course.rnn_cell_backward(f["a0"], (*c[:2], f["a0"].T, c[3])), ValueError,
-         r"the cache's xt must have shape \(n_x, m\) = \(n_x, 10\), got \(10, 5\)"),
+         r"the cache's xt must have shape \(n_x, m\) = \(3, 10\), got \(10, 5\)"),
         (lambda f, r, c: course.rnn_cell_backward(f["a0"], (*c[:3], {})), KeyError,
          "parameters must have Wax, Waa, ba; there is no Wax, Waa, ba"),
     ],

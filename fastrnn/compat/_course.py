@@ -20,6 +20,8 @@ from fastrnn.recurrence import Input, Kept, Weights
 Axes = tuple[str, ...]
 Arrays = dict[str, Array]
 Parameters = Mapping[str, ArrayLike]
+#: An array that must have certain axes, and its name.
+Given = tuple[str, ArrayLike, Axes]
 
 _pool = {dtype: WorkspacePool() for dtype in FLOATS}
 
@@ -75,6 +77,7 @@ def _lstm_gradients(d_hh: Array, d_ih: Array, d_b: Array) -> Arrays:
     return gradients
 
 
+INPUT: Axes = ("n_x", "m")
 STATE: Axes = ("n_a", "m")
 _RNN_CELL: dict[str, Axes] = {"Wax": ("n_a", "n_x"), "Waa": ("n_a", "n_a"), "ba": ("n_a", "1")}
 _LSTM_CELL: dict[str, Axes] = {f"W{gate}": ("n_a", "n_a + n_x") for gate in _COURSE_GATES}
@@ -85,7 +88,7 @@ RNN = Network(
     RNN_TANH,
     _RNN_CELL,
     {"Wya": ("n_y", "n_a"), "by": ("n_y", "1"), **_RNN_CELL},
-    {"a_next": STATE, "a_prev": STATE, "xt": ("n_x", "m")},
+    {"a_next": STATE, "a_prev": STATE, "xt": INPUT},
     _rnn_weights,
     _rnn_gradients,
 )
@@ -96,7 +99,7 @@ LSTM = Network(
     {"Wy": ("n_y", "n_a"), "by": ("n_y", "1"), **_LSTM_CELL},
     {
         **dict.fromkeys(("a_next", "c_next", "a_prev", "c_prev", "ft", "it", "cct", "ot"), STATE),
-        "xt": ("n_x", "m"),
+        "xt": INPUT,
     },
     _lstm_weights,
     _lstm_gradients,
@@ -154,6 +157,40 @@ class Door:
         return {name: self.array(name, parameters[name], axes) for name, axes in wanted.items()}
 
 
+#: Types and shapes that were let through: where a cell is called in a loop, they are looked up in
+#: 3 to 6 us, not checked in 9 to 17; small steps take 10.
+_known: set[Any] = set()
+MOST_KNOWN = 4096
+
+
+def admit(
+    parameters: Parameters, wanted: dict[str, Axes], first: Given, *rest: Given
+) -> tuple[list[Array], Arrays]:
+    """The arrays `first` and `rest`, and the wanted parameters; KeyError, TypeError, ValueError."""
+    given = (first, *rest)
+    try:
+        names, values, _ = zip(*given, strict=True)
+        chosen = {name: parameters[name] for name in wanted}
+        key = (
+            *names,
+            *wanted,
+            *[(type(a), a.dtype, a.shape) for a in (*values, *chosen.values())],
+        )
+        if key in _known:
+            return list(values), chosen  # type: ignore[return-value]
+    except (AttributeError, KeyError, TypeError):
+        key = None
+    door = Door.of(first[0], first[1])
+    arrays = [door.array(*first)]
+    checked = door.parameters(parameters, wanted)
+    arrays += [door.array(*one) for one in rest]
+    if key and all(type(value) is np.ndarray for value in (*values, *chosen.values())):
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known.add(key)
+    return arrays, checked
+
+
 class CellCaches(list[Any]):
     """The cells' caches of a sequence: a list that knows the arrays which its tuples show.
 
@@ -185,16 +222,14 @@ def forward(
     network: Network, x: ArrayLike, a0: ArrayLike, parameters: Parameters
 ) -> tuple[Array, Kept, Array]:
     """Run a sequence: x as an array, what the kernels kept, and the predictions (n_y, m, T_x)."""
-    door = Door.of("x", x)
-    array = door.array("x", x, ("n_x", "m", "T_x"))
-    values = door.parameters(parameters, network.parameters)
-    first = door.array("a0", a0, STATE)
-    initial = [np.zeros((1, *first.T.shape), door.dtype) for _ in network.cell.states]
+    given: tuple[Given, ...] = ("x", x, ("n_x", "m", "T_x")), ("a0", a0, STATE)
+    (array, first), values = admit(parameters, network.parameters, *given)
+    initial = [np.zeros((1, *first.T.shape), array.dtype) for _ in network.cell.states]
     initial[0] = first.T[np.newaxis]
     with _time_major(array) as floats:
         kept = recurrence.forward(
             network.cell, _input(array, floats), initial, len(first), [network.weights(values)],
-            _pool[door.dtype], keep=True,
+            _pool[array.dtype], keep=True,
         )  # fmt: skip
     _, m, time = array.shape
     weight, bias, *_ = values.values()
@@ -257,13 +292,13 @@ def cell_arrays(
             f"cache must be ({', '.join(names)}), as {network.name}_cell_forward returns it, "
             f"got {_told(cache)}"
         )
-    door = Door.of("the cache's a_next", cache[0])
-    held = {
-        name: door.array(f"the cache's {name}", value, axes)
+    held = [
+        (f"the cache's {name}", value, axes)
         for (name, axes), value in zip(network.cache.items(), cache[:-1], strict=True)
-    }
-    after = [door.array(name, value, STATE) for name, value in d_states.items()]
-    return after, held, door.parameters(cache[-1], network.recurrent)
+    ]
+    after = [(name, value, STATE) for name, value in d_states.items()]
+    arrays, values = admit(cache[-1], network.recurrent, *held, *after)
+    return arrays[len(held) :], dict(zip(network.cache, arrays, strict=False)), values
 
 
 def sigmoid(z: Array) -> Array:
