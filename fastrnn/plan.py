@@ -272,6 +272,25 @@ def aligned_empty(elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     return raw[start : start + elements * dtype.itemsize].view(dtype)
 
 
+class ArrayPool:
+    """Arrays that calls borrow, so that their memory is warm: one for each thread at one time."""
+
+    def __init__(self) -> None:
+        self._free: list[np.ndarray[Any, Any]] = []
+
+    def take(self, elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        """An array of at least so many elements; give it back after use."""
+        try:
+            array = self._free.pop()
+        except IndexError:
+            return aligned_empty(elements, dtype)
+        return array if array.size >= elements else aligned_empty(elements, dtype)
+
+    def give(self, array: np.ndarray[Any, Any]) -> None:
+        """Return an array."""
+        self._free.append(array)
+
+
 class Workspace:
     """Memory of one call, and what it still holds of the call before."""
 

