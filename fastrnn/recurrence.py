@@ -89,11 +89,11 @@ class _Prepared(NamedTuple):
 @functools.lru_cache(maxsize=4096)
 def _prepared(
     cell: Cell, dtype: np.dtype[Any], time: int, batch: int, inputs: int, hidden: int,
-    directions: int, direction: int, tokens: bool, keep: bool, threads: int,
+    directions: int, direction: int, tokens: bool, keep: bool, repeated: bool, threads: int,
 ) -> _Prepared:  # fmt: skip
     plan = plan_layer(
         cell, dtype, time, batch, inputs, hidden, directions=directions, direction=direction,
-        tokens=tokens, keep=keep, repeated=not keep, threads=threads,
+        tokens=tokens, keep=keep, repeated=repeated and not keep, threads=threads,
     )  # fmt: skip
     scan, others = plan.layer.scan, len(cell.states) - 1
     return _Prepared(
@@ -116,22 +116,30 @@ def forward(
     keep: bool,
     layer: int = 0,
     threads: int | None = None,
+    into: Array | None = None,
+    repeated: bool = True,
 ) -> Kept:
     """Run one layer from the states `initial`, each (D, N, H), or from zeros.
 
     `layer` is its number among those that share the pool.
+    `into` is the contiguous memory of ``Kept.h``, new if None.
+    `repeated` says whether packed weights may be kept for a next call of the same sizes.
     `threads` is the largest team, as `fastrnn.set_threads` says if None.
     """
     directions = len(weights)
     dtype = weights[0].weight_ih.dtype
     nothing = empty(dtype)
     slots = x.time + directions
-    flat_h = np.empty(slots * x.batch * directions * hidden, dtype)
+    flat_h = (
+        np.empty(slots * x.batch * directions * hidden, dtype)
+        if into is None
+        else into.reshape(-1)
+    )
     kept = Kept(flat_h.reshape(slots, x.batch, directions, hidden), [], [])
     for direction, w in enumerate(weights):
         run, plan, first, of_memory, of_saved = _prepared(
             cell, dtype, x.time, x.batch, x.size, hidden, directions, direction, x.is_tokens, keep,
-            threads or get_threads(),
+            repeated, threads or get_threads(),
         )  # fmt: skip
         memory = np.empty(of_memory, dtype) if of_memory else nothing
         saved = np.empty(of_saved, dtype) if of_saved else nothing
