@@ -209,7 +209,5 @@ def check_lengths(
     wrong = np.flatnonzero((array < 0) | (array > time))
     if wrong.size:
         where = f" at index {wrong[0]}" if shape else ""
-        raise ValueError(
-            f"{name} must be in [0, T] = [0, {time}], got {array[wrong[0]]}{where}"
-        )
+        raise ValueError(f"{name} must be in [0, T] = [0, {time}], got {array[wrong[0]]}{where}")
     return np.array(array, np.int64)

@@ -131,9 +131,7 @@ def forward(
     nothing = empty(dtype)
     slots = x.time + directions
     flat_h = (
-        np.empty(slots * x.batch * directions * hidden, dtype)
-        if into is None
-        else into.reshape(-1)
+        np.empty(slots * x.batch * directions * hidden, dtype) if into is None else into.reshape(-1)
     )
     kept = Kept(flat_h.reshape(slots, x.batch, directions, hidden), [], [])
     for direction, w in enumerate(weights):
@@ -172,15 +170,16 @@ def backward(
     *,
     wants_x: bool,
     threads: int | None = None,
+    into: Array | None = None,
 ) -> Array:
     """BPTT of one layer: set `grads` and return the gradient of the input, empty if not wanted.
 
     `carry` (D, S, N, H) holds the gradients of the last states, and those of the initial states on
-    return.
+    return. `into` is the flat memory of the input's gradient, new if None.
     """
     directions = len(weights)
     dtype = carry.dtype
-    d_x = np.empty(x.time * x.batch * x.size if wants_x else 0, dtype)
+    d_x = np.empty(x.time * x.batch * x.size if wants_x else 0, dtype) if into is None else into
     for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
         plan = plan_layer(
             cell, dtype, x.time, x.batch, x.size, kept.h.shape[3],
@@ -203,3 +202,31 @@ def backward(
 def empty(dtype: Any) -> Array:
     """An array of nothing: what is absent, in the type that kernels are compiled for."""
     return np.empty(0, dtype)
+
+
+def lay_rows(*arrays: Array) -> None:
+    """See `fastrnn.kernels.rows.lay_rows`."""
+    from fastrnn.kernels.bound import row_drivers
+
+    row_drivers().lay(*arrays)
+
+
+def take_rows(
+    source: Array,
+    places: Array,
+    width: int,
+    *,
+    stride: int | None = None,
+    out: Array | None = None,
+    out_stride: int | None = None,
+) -> Array:
+    """Row ``places[i]`` of a flat `source` as row i of `out`, zeros where that is negative.
+
+    Rows lie their `width` apart, unless a stride says otherwise; `out` is new if None.
+    """
+    from fastrnn.kernels.bound import row_drivers
+
+    if out is None:
+        out = np.empty(places.size * width, source.dtype)
+    row_drivers().take(out, out_stride or width, source, stride or width, width, places)
+    return out

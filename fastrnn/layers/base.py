@@ -193,9 +193,8 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             d_array = check_floats("d_output", d_output, self.dtype)
             shape = (padded.time, padded.batch, self.directions * self.hidden_size)
             d_array = self._time_major("d_output", d_array, shape, "D*H", tape.batched)
-            if ragged:
-                d_array = ragged.pack_gradient(d_array)
             d_outputs = readable(d_array).reshape(-1)
+            d_outputs = ragged.pack_gradient(d_outputs) if ragged else d_outputs
         d_final = self._state_arrays("d_state", d_state, padded.batch, tape.batched)
         rows = self.num_layers * self.directions
         carry = np.zeros((rows, len(self.cell.states), padded.batch, self.hidden_size), self.dtype)
@@ -217,7 +216,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         d_x = None
         if wants_x and not read.is_tokens:
             if ragged:
-                d_outputs = ragged.unpack(d_outputs.reshape(-1, self.input_size))
+                d_outputs = ragged.unpack(d_outputs, self.input_size)
             array = d_outputs.reshape(padded.time, padded.batch, self.input_size)
             d_x = self._laid_out(array, tape.batched)
         states = [carry[:, i] for i in range(carry.shape[1])]
@@ -311,7 +310,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
                     current.time, current.batch, output.shape[2], False, output.reshape(-1),
                     recurrence.empty(np.int64),
                 )  # fmt: skip
-        output = ragged.unpack(output[:, 0]) if ragged else output
+        output = ragged.unpack(output.reshape(-1), output.shape[2]) if ragged else output
         return self._laid_out(output, batched), self._state_out(final, batched), tape
 
     def _ragged(self, lengths: ArrayLike | None, x: Input, batched: bool) -> Ragged | None:

@@ -86,9 +86,7 @@ class Ragged:
         What runs over them; it says which segments are worth a call.
     """
 
-    def __init__(
-        self, lengths: Integers, time: int, cell: Cell, inputs: int, hidden: int
-    ) -> None:
+    def __init__(self, lengths: Integers, time: int, cell: Cell, inputs: int, hidden: int) -> None:
         self.time, self.batch = time, lengths.size
         #: The sequences, the shortest first.
         self.order = np.argsort(lengths, kind="stable")
@@ -99,51 +97,39 @@ class Ragged:
         self._first = int(np.searchsorted(self._lengths, 0, side="right"))
         self.rows = sum(s.time * s.batch for s in self.segments)
 
-        batch = lengths.size
-        firsts = np.repeat([s.first for s in self.segments], [s.time for s in self.segments])
-        firsts = firsts.astype(np.int64)
-        times, sequences = np.nonzero(np.arange(batch) >= firsts[:, None])
-        #: The row of time t and sequence n is ``_begins[t] + n``.
-        self._begins = np.cumsum(batch - firsts) - batch
-        last = self._lengths[sequences] - 1
-        self._real = times <= last
-        self._padding = np.flatnonzero(~self._real)
-        read = np.minimum(times, last)
-        #: Of each row: where a padded array has it, and the row that a reverse direction reads.
-        self._places = read * batch + self.order[sequences]
-        self._turned = self._begins[last - read] + sequences
-        self._stand_ins = self._begins[last[self._padding]] + sequences[self._padding]
-        self._turned[self._padding] = self._padding
-        #: The row of each sequence's last step.
-        self._ends = self._begins[self._lengths[self._first :] - 1] + np.arange(self._first, batch)
+        #: Of each row, its place in a padded array and what a reverse direction has there; of each
+        #: place its row or -1; rows of padding, their sequences' last ones, the last ones of all.
+        self._places, self._turned = np.empty((2, self.rows), np.int64)
+        self._grid = np.empty(time * self.batch, np.int64)
+        self._padding, self._stand_ins = np.empty((2, self.rows - int(lengths.sum())), np.int64)
+        ends = np.empty(self.batch, np.int64)
+        recurrence.lay_rows(
+            self._places, self._turned, self._grid, self._padding, self._stand_ins, ends,
+            np.empty(time, np.int64), self._lengths, self.order,
+            np.array([s[:5] for s in self.segments], np.int64).reshape(-1, 5),
+        )  # fmt: skip
+        self._ends = ends[self._first :]
 
     def pack(self, array: Array) -> Array:
-        """The rows of a padded array (T, N, ...)."""
-        return array.reshape(-1, *array.shape[2:])[self._places]
+        """The rows, flat, of a padded array (T, N, width) that is flat too."""
+        return recurrence.take_rows(array, self._places, array.size // self._grid.size)
 
     def pack_gradient(self, array: Array) -> Array:
         """The rows of a padded array, zero in padding."""
         rows = self.pack(array)
-        rows[self._padding] = 0
+        rows.reshape(self.rows, -1)[self._padding] = 0
         return rows
 
-    def unpack(self, rows: Array) -> Array:
-        """The padded array (T, N, ...), zero where no sequence is."""
-        out = np.zeros((self.time * self.batch, *rows.shape[1:]), rows.dtype)
-        if self._padding.size:
-            out[self._places[self._real]] = rows[self._real]
-        else:
-            out[self._places] = rows
-        return out.reshape(self.time, self.batch, *rows.shape[1:])
+    def unpack(self, rows: Array, width: int) -> Array:
+        """The padded array (T, N, width) of flat rows, zero where no sequence is."""
+        padded = recurrence.take_rows(rows, self._grid, width)
+        return padded.reshape(self.time, self.batch, width)
 
     def input(self, x: Input) -> Input:
         """The rows of an input."""
-        floats, tokens = x.floats, x.tokens
         if x.is_tokens:
-            tokens = tokens[self._places]
-        else:
-            floats = floats.reshape(-1, x.size)[self._places].reshape(-1)
-        return Input(self.rows, 1, x.size, x.is_tokens, floats, tokens)
+            return Input(self.rows, 1, x.size, True, x.floats, x.tokens[self._places])
+        return Input(self.rows, 1, x.size, False, self.pack(x.floats), x.tokens)
 
     def forward(
         self,
@@ -160,8 +146,9 @@ class Ragged:
     ) -> Runs:
         """As `recurrence.forward` over the rows `x`, from the sequences' states."""
         dtype = weights[0].weight_ih.dtype
-        output = np.empty((self.rows, len(weights), hidden), dtype)
-        runs = Runs(output.reshape(self.rows, 1, len(weights) * hidden), [], [])
+        directions, both = len(weights), len(weights) * hidden
+        output = np.empty((self.rows, 1, both) if directions > 1 else 0, dtype)
+        finals, all_kept = [], []
         for direction, w in enumerate(weights):
             final = np.zeros((len(cell.states), self.batch, hidden), dtype)
             if initial is not None:
@@ -189,11 +176,19 @@ class Ragged:
             rows = h[running:]
             rows[self._padding] = rows[self._stand_ins]
             final[0, self._first :] = rows[self._ends]
-            output[:, direction] = rows[self._turned] if direction else rows
-            runs.finals.append(np.empty_like(final))
-            runs.finals[-1][:, self.order] = final
-            runs.kept.append(kept)
-        return runs
+            if directions == 1:
+                output = rows[:, None]
+            elif direction == 0:
+                output[:, 0, :hidden] = rows
+            else:
+                recurrence.take_rows(
+                    rows.reshape(-1), self._turned, hidden,
+                    out=output.reshape(-1)[hidden:], out_stride=both,
+                )  # fmt: skip
+            finals.append(np.empty_like(final))
+            finals[-1][:, self.order] = final
+            all_kept.append(kept)
+        return Runs(output, finals, all_kept)
 
     def backward(
         self,
@@ -209,14 +204,24 @@ class Ragged:
         wants_x: bool,
         threads: int | None = None,
     ) -> Array:
-        """As `recurrence.backward`: `d_output` (rows, D, H) flat, zero in padding, or empty."""
+        """As `recurrence.backward`: `d_output` (rows, D, H) flat, zero in padding, or empty.
+
+        It is overwritten.
+        """
         directions, hidden = len(weights), carry.shape[3]
-        d_x = np.zeros((self.rows, x.size) if wants_x else 0, carry.dtype)
+        d_x = np.empty(self.rows * x.size if wants_x else 0, carry.dtype)
         for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
-            d_h = np.zeros((self.rows, hidden), carry.dtype)
-            if d_output.size:
-                d_h[...] = d_output.reshape(self.rows, directions, hidden)[:, direction]
-                d_h = d_h[self._turned] if direction else d_h
+            if not d_output.size:
+                d_h = np.zeros((self.rows, hidden), carry.dtype)
+            elif directions == 1:
+                d_h = d_output.reshape(self.rows, hidden)
+            elif direction == 0:
+                d_h = d_output.reshape(self.rows, -1)[:, :hidden].copy()
+            else:
+                of_reverse = recurrence.take_rows(
+                    d_output[hidden:], self._turned, hidden, stride=directions * hidden
+                )
+                d_h = of_reverse.reshape(self.rows, hidden)
             d_state = carry[direction][:, self.order]
             # An output is the state h: its gradient takes that of the last one.
             d_h[self._ends] += d_state[0, self._first :]
@@ -226,27 +231,26 @@ class Ragged:
             for array in g:
                 array[...] = 0
             part = Weights(*(np.empty_like(array) for array in g))
-            d_rows = np.empty_like(d_x)
+            d_rows = np.empty_like(d_x) if direction else d_x
             for k, start, end in self._stretches_back(d_last):
                 s, kept = self.segments[k], _between(runs.kept[direction][k], start, end)
                 now = slice(s.row + start * s.batch, s.row + end * s.batch)
                 ends = self._lengths == s.start + end
                 d_state[1:, ends] = d_last[:, ends]
                 d_running = d_state[:, s.first :].copy()[None]
-                d_part = recurrence.backward(
+                recurrence.backward(
                     cell, self._part(read, s, start, end), kept,
                     d_h[now].reshape(-1), d_running, [w], [part], pool,
                     wants_x=wants_x, threads=threads,
+                    into=d_rows[now.start * x.size : now.stop * x.size] if wants_x else d_rows,
                 )  # fmt: skip
                 d_state[:, s.first :] = d_running[0]
                 for total, array in zip(g, part, strict=True):
                     total += array
-                if wants_x:
-                    d_rows[now] = d_part.reshape(-1, x.size)
-            if wants_x:
-                d_x += d_rows[self._turned] if direction else d_rows
+            if wants_x and direction:
+                d_x += recurrence.take_rows(d_rows, self._turned, x.size)
             carry[direction][:, self.order] = d_state
-        return d_x.reshape(-1)
+        return d_x
 
     def _stretches_back(self, d_last: Array) -> Iterator[tuple[int, int, int]]:
         """Segments from the last on, cut where gradients of states other than h come in."""
@@ -263,7 +267,7 @@ class Ragged:
         """The rows as a reverse direction reads them."""
         if x.is_tokens:
             return x._replace(tokens=x.tokens[self._turned])
-        return x._replace(floats=x.floats.reshape(self.rows, x.size)[self._turned].reshape(-1))
+        return x._replace(floats=recurrence.take_rows(x.floats, self._turned, x.size))
 
     def _part(self, x: Input, s: Segment, start: int = 0, end: int | None = None) -> Input:
         """The input of a segment, or of its times start .. end - 1."""
