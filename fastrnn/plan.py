@@ -295,6 +295,7 @@ class WorkspacePool:
 
     def __init__(self) -> None:
         self._free: dict[int, list[Workspace]] = {}
+        self._arrays: list[np.ndarray[Any, Any]] = []
 
     def take(self, plan: LayerPlan, dtype: np.dtype[Any], user: int) -> Workspace:
         """A workspace; give it back after use.
@@ -313,5 +314,37 @@ class WorkspacePool:
         """Return a workspace, after a call that did not fail."""
         self._free.setdefault(user if work.plan.kept else -1, []).append(work)
 
+    def borrow(self) -> Borrowed:
+        """Arrays for one call."""
+        return Borrowed(self._arrays)
+
     def __reduce__(self) -> Any:
         return WorkspacePool, ()
+
+
+class Borrowed:
+    """Arrays of one call: their memory is the next one's, which need not ask the system for it.
+
+    Zeroing new pages took a third of an RNN of 32 units and 32 sequences of 250 steps.
+    """
+
+    def __init__(self, free: list[np.ndarray[Any, Any]]) -> None:
+        self._free = free
+        self._lent: list[np.ndarray[Any, Any]] = []
+
+    def empty(self, elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        """A flat array, until `give_back`."""
+        size = elements * dtype.itemsize
+        try:
+            raw = self._free.pop()
+        except IndexError:
+            raw = np.empty(0, np.uint8)
+        if raw.size < size:
+            raw = aligned_empty(size, np.dtype(np.uint8))
+        self._lent.append(raw)
+        return raw[:size].view(dtype)
+
+    def give_back(self) -> None:
+        """Return all arrays, the first one last: a next call asks in the same order."""
+        self._free.extend(reversed(self._lent))
+        self._lent.clear()

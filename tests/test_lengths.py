@@ -357,7 +357,7 @@ def test_any_number_of_threads_gives_the_same_bits(name: str) -> None:
 
 
 def test_growing_states_in_padding_spoil_nothing() -> None:
-    layer = fastrnn.RNN(1, 2, nonlinearity="relu", seed=0)
+    layer = fastrnn.RNN(1, 2, bias=False, nonlinearity="relu", seed=0)
     layer.flat = np.abs(layer.flat) * 50
     case = Case(layer, [1, 60], 60)
     case.x[1:, 1], case.x[0] = 0, 1

@@ -188,6 +188,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             raise ValueError("tape must be what forward returned, got an empty one")
         read, ragged = tape.inputs[0], tape.ragged
         padded = ragged or read
+        ragged = ragged and ragged.borrowing(self._pool)
         d_outputs = recurrence.empty(self.dtype)
         if d_output is not None:
             d_array = check_floats("d_output", d_output, self.dtype)
@@ -219,6 +220,8 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
                 d_outputs = ragged.unpack(d_outputs, self.input_size)
             array = d_outputs.reshape(padded.time, padded.batch, self.input_size)
             d_x = self._laid_out(array, tape.batched)
+        if ragged:
+            ragged.give_back()
         states = [carry[:, i] for i in range(carry.shape[1])]
         return Grads(
             d_x, self._state_out(states, tape.batched), self._parameters.views_of(parts), flat
@@ -282,6 +285,8 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
         ragged = self._ragged(lengths, current, batched)
+        if ragged and not keep:
+            ragged = ragged.borrowing(self._pool)
         run: Any = ragged.forward if ragged else recurrence.forward
         tape = Tape(self._parameters, batched, ragged) if keep else None
         shape = (self.num_layers * self.directions, current.batch, self.hidden_size)
@@ -310,7 +315,9 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
                     current.time, current.batch, output.shape[2], False, output.reshape(-1),
                     recurrence.empty(np.int64),
                 )  # fmt: skip
-        output = ragged.unpack(output.reshape(-1), output.shape[2]) if ragged else output
+        if ragged:
+            output = ragged.unpack(output.reshape(-1), output.shape[2])
+            ragged.give_back()
         return self._laid_out(output, batched), self._state_out(final, batched), tape
 
     def _ragged(self, lengths: ArrayLike | None, x: Input, batched: bool) -> Ragged | None:

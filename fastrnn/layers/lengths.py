@@ -16,6 +16,7 @@ gradients are zero. A reverse direction runs forward over each sequence turned r
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -26,10 +27,11 @@ from numpy.typing import NDArray
 from fastrnn import recurrence
 from fastrnn.cells import Cell
 from fastrnn.checks import Array
-from fastrnn.plan import WorkspacePool
+from fastrnn.plan import Borrowed, WorkspacePool
 from fastrnn.recurrence import Input, Kept, Weights
 
 Integers = NDArray[np.int64]
+Dtype = np.dtype[Any]
 
 #: What one more call of the kernels costs, in multiply-adds and in rows besides: its way through
 #: Python, and weights that are packed and gradients that are added up.
@@ -88,6 +90,7 @@ class Ragged:
 
     def __init__(self, lengths: Integers, time: int, cell: Cell, inputs: int, hidden: int) -> None:
         self.time, self.batch = time, lengths.size
+        self._borrowed: Borrowed | None = None
         #: The sequences, the shortest first.
         self.order = np.argsort(lengths, kind="stable")
         self._lengths = lengths[self.order]
@@ -110,14 +113,34 @@ class Ragged:
         )  # fmt: skip
         self._ends = ends[self._first :]
 
+    def borrowing(self, pool: WorkspacePool) -> Ragged:
+        """The same for one call, after which all but padded arrays is given back to the pool."""
+        borrower = copy.copy(self)
+        borrower._borrowed = pool.borrow()
+        return borrower
+
+    def give_back(self) -> None:
+        """Give back what was borrowed."""
+        if self._borrowed:
+            self._borrowed.give_back()
+
+    def _empty(self, rows: int, width: int, dtype: Dtype) -> Array:
+        """Memory (rows * width,), borrowed if any is."""
+        size = rows * width
+        return self._borrowed.empty(size, dtype) if self._borrowed else np.empty(size, dtype)
+
+    def _take(self, source: Array, places: Integers, width: int, stride: int = 0) -> Array:
+        out = self._empty(self.rows, width, source.dtype)
+        return recurrence.take_rows(source, places, width, stride=stride or width, out=out)
+
     def pack(self, array: Array) -> Array:
         """The rows, flat, of a padded array (T, N, width) that is flat too."""
-        return recurrence.take_rows(array, self._places, array.size // self._grid.size)
+        return self._take(array, self._places, array.size // self._grid.size)
 
     def pack_gradient(self, array: Array) -> Array:
         """The rows of a padded array, zero in padding."""
         rows = self.pack(array)
-        rows.reshape(self.rows, -1)[self._padding] = 0
+        rows.reshape(-1, array.size // self._grid.size)[self._padding] = 0
         return rows
 
     def unpack(self, rows: Array, width: int) -> Array:
@@ -147,7 +170,7 @@ class Ragged:
         """As `recurrence.forward` over the rows `x`, from the sequences' states."""
         dtype = weights[0].weight_ih.dtype
         directions, both = len(weights), len(weights) * hidden
-        output = np.empty((self.rows, 1, both) if directions > 1 else 0, dtype)
+        output = self._empty(self.rows if directions > 1 else 0, both, dtype).reshape(-1, 1, both)
         finals, all_kept = [], []
         for direction, w in enumerate(weights):
             final = np.zeros((len(cell.states), self.batch, hidden), dtype)
@@ -156,7 +179,7 @@ class Ragged:
                     place[...] = state[direction][self.order]
             # The initial states of the first segment, and all outputs.
             running = self.batch - self._first
-            h = np.empty((running + self.rows, hidden), dtype)
+            h = self._empty(running + self.rows, hidden, dtype).reshape(-1, hidden)
             h[:running] = final[0, self._first :]
             read = self._turn(x) if direction else x
             kept = []
@@ -209,7 +232,8 @@ class Ragged:
         It is overwritten.
         """
         directions, hidden = len(weights), carry.shape[3]
-        d_x = np.empty(self.rows * x.size if wants_x else 0, carry.dtype)
+        size = x.size if wants_x else 0
+        d_x = self._empty(self.rows, size, carry.dtype)
         for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
             if not d_output.size:
                 d_h = np.zeros((self.rows, hidden), carry.dtype)
@@ -218,8 +242,8 @@ class Ragged:
             elif direction == 0:
                 d_h = d_output.reshape(self.rows, -1)[:, :hidden].copy()
             else:
-                of_reverse = recurrence.take_rows(
-                    d_output[hidden:], self._turned, hidden, stride=directions * hidden
+                of_reverse = self._take(
+                    d_output[hidden:], self._turned, hidden, directions * hidden
                 )
                 d_h = of_reverse.reshape(self.rows, hidden)
             d_state = carry[direction][:, self.order]
@@ -228,10 +252,8 @@ class Ragged:
             d_last = d_state[1:].copy()
             d_state[:, self._first :] = 0
             read = self._turn(x) if direction else x
-            for array in g:
-                array[...] = 0
-            part = Weights(*(np.empty_like(array) for array in g))
-            d_rows = np.empty_like(d_x) if direction else d_x
+            of_segment = g
+            d_rows = self._empty(self.rows, size, carry.dtype) if direction else d_x
             for k, start, end in self._stretches_back(d_last):
                 s, kept = self.segments[k], _between(runs.kept[direction][k], start, end)
                 now = slice(s.row + start * s.batch, s.row + end * s.batch)
@@ -240,15 +262,21 @@ class Ragged:
                 d_running = d_state[:, s.first :].copy()[None]
                 recurrence.backward(
                     cell, self._part(read, s, start, end), kept,
-                    d_h[now].reshape(-1), d_running, [w], [part], pool,
+                    d_h[now].reshape(-1), d_running, [w], [of_segment], pool,
                     wants_x=wants_x, threads=threads,
-                    into=d_rows[now.start * x.size : now.stop * x.size] if wants_x else d_rows,
+                    into=d_rows[now.start * size : now.stop * size],
                 )  # fmt: skip
                 d_state[:, s.first :] = d_running[0]
-                for total, array in zip(g, part, strict=True):
-                    total += array
+                if of_segment is g:  # The first sets all; what others set is added.
+                    of_segment = Weights(*(np.empty_like(array) for array in g))
+                else:
+                    for total, array in zip(g, of_segment, strict=True):
+                        total += array
+            if of_segment is g:
+                for array in g:
+                    array[...] = 0
             if wants_x and direction:
-                d_x += recurrence.take_rows(d_rows, self._turned, x.size)
+                d_x += self._take(d_rows, self._turned, x.size)
             carry[direction][:, self.order] = d_state
         return d_x
 
@@ -267,7 +295,7 @@ class Ragged:
         """The rows as a reverse direction reads them."""
         if x.is_tokens:
             return x._replace(tokens=x.tokens[self._turned])
-        return x._replace(floats=recurrence.take_rows(x.floats, self._turned, x.size))
+        return x._replace(floats=self._take(x.floats, self._turned, x.size))
 
     def _part(self, x: Input, s: Segment, start: int = 0, end: int | None = None) -> Input:
         """The input of a segment, or of its times start .. end - 1."""
