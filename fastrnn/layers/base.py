@@ -327,7 +327,9 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         checked = check_lengths("lengths", lengths, x.time, (x.batch,) if batched else ())
         if (checked == x.time).all():
             return None
-        return Ragged(checked, x.time, self.cell, self.input_size, self.hidden_size)
+        return Ragged(
+            checked, x.time, self.cell, self.input_size, self.hidden_size, tokens=x.is_tokens
+        )
 
     def _mask(self, shape: tuple[int, ...]) -> Array:
         (seed,) = self._dropout_seed.spawn(1)
