@@ -325,7 +325,8 @@ class WorkspacePool:
 class Borrowed:
     """Arrays of one call: their memory is the next one's, which need not ask the system for it.
 
-    Zeroing new pages took a third of an RNN of 32 units and 32 sequences of 250 steps.
+    An RNN of 32 units took for 32 sequences of 469 to 500 steps 1.7, not 2.7 times the padded
+    run's time in training (Zen 4).
     """
 
     def __init__(self, free: list[np.ndarray[Any, Any]]) -> None:

@@ -357,6 +357,7 @@ def test_any_number_of_threads_gives_the_same_bits(
     assert results[0] == results[1] == results[2]
 
 
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")
 def test_growing_states_in_padding_spoil_nothing() -> None:
     layer = fastrnn.RNN(1, 2, bias=False, nonlinearity="relu", seed=0)
     layer.flat = np.abs(layer.flat) * 50
