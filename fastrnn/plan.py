@@ -140,6 +140,7 @@ def plan_layer(
     tokens: bool = False,
     token_rows: bool = False,
     keep: bool = False,
+    slots: bool = False,
     reuse: bool = False,
     repeated: bool = False,
     threads: int = 1,
@@ -157,7 +158,9 @@ def plan_layer(
     token_rows : bool
         Whether ``weight_ih`` of tokens lies in memory token by token, as an embedding does.
     keep : bool
-        Whether all states are kept, for BPTT.
+        Whether all states are kept, for BPTT, and what the cell saves.
+    slots : bool
+        Whether all states are kept, whatever `keep` says.
     reuse : bool
         Whether packed weights serve many calls.
     repeated : bool
@@ -220,7 +223,7 @@ def plan_layer(
             hidden=hidden,
             stride=directions * hidden,
             column=direction * hidden,
-            ring=time + directions if keep else 2,
+            ring=time + directions if keep or slots else 2,
             direction=1 - 2 * direction,
             keep=int(keep and bool(cell.saved)),
             rows=rows,

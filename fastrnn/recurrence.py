@@ -89,11 +89,12 @@ class _Prepared(NamedTuple):
 @functools.lru_cache(maxsize=4096)
 def _prepared(
     cell: Cell, dtype: np.dtype[Any], time: int, batch: int, inputs: int, hidden: int,
-    directions: int, direction: int, tokens: bool, keep: bool, repeated: bool, threads: int,
+    directions: int, direction: int, tokens: bool, keep: bool, slots: bool,
+    repeated: bool, threads: int,
 ) -> _Prepared:  # fmt: skip
     plan = plan_layer(
         cell, dtype, time, batch, inputs, hidden, directions=directions, direction=direction,
-        tokens=tokens, keep=keep, repeated=repeated and not keep, threads=threads,
+        tokens=tokens, keep=keep, slots=slots, repeated=repeated and not keep, threads=threads,
     )  # fmt: skip
     scan, others = plan.layer.scan, len(cell.states) - 1
     return _Prepared(
@@ -118,12 +119,14 @@ def forward(
     threads: int | None = None,
     into: Array | None = None,
     repeated: bool = True,
+    all_states: bool = False,
 ) -> Kept:
     """Run one layer from the states `initial`, each (D, N, H), or from zeros.
 
     `layer` is its number among those that share the pool.
     `into` is the contiguous memory of ``Kept.h``, new if None.
-    `repeated` says whether packed weights may be kept for a next call of the same sizes.
+    `repeated` says whether packed weights may be kept for a next call of the same sizes,
+    and `all_states` whether the states of all times are kept though `keep` does not.
     `threads` is the largest team, as `fastrnn.set_threads` says if None.
     """
     directions = len(weights)
@@ -137,7 +140,7 @@ def forward(
     for direction, w in enumerate(weights):
         run, plan, first, of_memory, of_saved = _prepared(
             cell, dtype, x.time, x.batch, x.size, hidden, directions, direction, x.is_tokens, keep,
-            repeated, threads or get_threads(),
+            all_states, repeated, threads or get_threads(),
         )  # fmt: skip
         memory = np.empty(of_memory, dtype) if of_memory else nothing
         saved = np.empty(of_saved, dtype) if of_saved else nothing

@@ -195,7 +195,7 @@ class Ragged:
                 run = recurrence.forward(
                     cell, self._part(read, s),
                     [stretch[None, : s.batch], *final[1:, None, s.first :]],
-                    hidden, [w], pool, keep=keep or (s.padded and len(cell.states) > 1),
+                    hidden, [w], pool, keep=keep, all_states=s.padded,
                     layer=layer, threads=threads, into=stretch, repeated=False,
                 )  # fmt: skip
                 self._take_memory(final[1:], run, s)
