@@ -95,11 +95,12 @@ class _Prepared(NamedTuple):
 @functools.lru_cache(maxsize=4096)
 def _prepared(
     cell: Cell, dtype: np.dtype[Any], time: int, batch: int, inputs: int, hidden: int,
-    directions: int, direction: int, tokens: bool, keep: bool, threads: int,
+    directions: int, direction: int, tokens: bool, keep: bool, slots: bool,
+    repeated: bool, threads: int,
 ) -> _Prepared:  # fmt: skip
     plan = plan_layer(
         cell, dtype, time, batch, inputs, hidden, directions=directions, direction=direction,
-        tokens=tokens, keep=keep, repeated=not keep, threads=threads,
+        tokens=tokens, keep=keep, slots=slots, repeated=repeated and not keep, threads=threads,
     )  # fmt: skip
     scan, others = plan.layer.scan, len(cell.states) - 1
     return _Prepared(
@@ -122,21 +123,27 @@ def forward(
     keep: bool,
     layer: int = 0,
     threads: int | None = None,
+    into: Array | None = None,
+    repeated: bool = True,
+    all_states: bool = False,
 ) -> Kept:
     """Run one layer from the states `initial`, each (D, N, H), or from zeros.
 
     `layer` is its number among those that share the pool.
+    `into` is the contiguous memory of ``Kept.h``, new if None.
+    `repeated` says whether packed weights may be kept for a next call of the same sizes,
+    and `all_states` whether the states of all times are kept though `keep` does not.
     `threads` is the largest team, as `fastrnn.set_threads` says if None.
     """
     directions = len(weights)
     dtype = weights[0].weight_ih.dtype
     nothing = empty(dtype)
     shape = (x.time + directions, x.batch, directions, hidden)
-    kept = Kept(_new(shape, dtype), [], [])
+    kept = Kept(_new(shape, dtype) if into is None else into.reshape(shape), [], [])
     for direction, w in enumerate(weights):
         run, plan, first, of_memory, of_saved = _prepared(
             cell, dtype, x.time, x.batch, x.size, hidden, directions, direction, x.is_tokens, keep,
-            threads or get_threads(),
+            all_states, repeated, threads or get_threads(),
         )  # fmt: skip
         memory = _new(of_memory, dtype) if of_memory else nothing
         saved = _new(of_saved, dtype) if of_saved else nothing
@@ -169,15 +176,18 @@ def backward(
     *,
     wants_x: bool,
     threads: int | None = None,
+    into: Array | None = None,
 ) -> Array:
     """BPTT of one layer: set `grads` and return the gradient of the input, empty if not wanted.
 
     `carry` (D, S, N, H) holds the gradients of the last states, and those of the initial states on
-    return.
+    return. `into` is the flat memory of the input's gradient, new if None.
     """
     directions = len(weights)
     dtype = carry.dtype
-    d_x = _new((x.time * x.batch * x.size,), dtype) if wants_x else empty(dtype)
+    d_x = into
+    if d_x is None:
+        d_x = _new((x.time * x.batch * x.size,), dtype) if wants_x else empty(dtype)
     for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
         plan = plan_layer(
             cell, dtype, x.time, x.batch, x.size, kept.h.shape[3],
@@ -208,3 +218,31 @@ def _new(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 def empty(dtype: Any) -> Array:
     """An array of nothing: what is absent, in the type that kernels are compiled for."""
     return np.empty(0, dtype)
+
+
+def lay_rows(*arrays: Array) -> None:
+    """See `fastrnn.kernels.rows.lay_rows`."""
+    from fastrnn.kernels.bound import row_drivers
+
+    row_drivers().lay(*arrays)
+
+
+def take_rows(
+    source: Array,
+    places: Array,
+    width: int,
+    *,
+    stride: int | None = None,
+    out: Array | None = None,
+    out_stride: int | None = None,
+) -> Array:
+    """Row ``places[i]`` of a flat `source` as row i of `out`, zeros where that is negative.
+
+    Rows lie their `width` apart, unless a stride says otherwise; `out` is new if None.
+    """
+    from fastrnn.kernels.bound import row_drivers
+
+    if out is None:
+        out = np.empty(places.size * width, source.dtype)
+    row_drivers().take(out, out_stride or width, source, stride or width, width, places)
+    return out

@@ -6,7 +6,7 @@ import functools
 from typing import Any, NamedTuple
 
 from fastrnn.cells import Cell
-from fastrnn.kernels import jit, language_model, layer, primitives, stream
+from fastrnn.kernels import jit, language_model, layer, primitives, rows, stream
 from fastrnn.optimizers import Optimizer
 from fastrnn.simd.tile import gates_together
 
@@ -141,3 +141,16 @@ def model_drivers(cell: Cell, optimizer: Optimizer) -> ModelDrivers:
         evaluate=jit.entry(language_model.evaluate, *made_from, **names),
         generate=jit.entry(language_model.generate, *made_from, **names),
     )
+
+
+class RowDrivers(NamedTuple):
+    """What lays and moves rows of sequences of different lengths, for Python to call."""
+
+    lay: Any
+    take: Any
+
+
+@functools.cache
+def row_drivers() -> RowDrivers:
+    """Bind the kernels of rows."""
+    return RowDrivers(lay=jit.entry(rows.lay_rows), take=jit.entry(rows.take_rows))
