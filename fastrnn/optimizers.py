@@ -67,6 +67,17 @@ def sgd(h: Hyper, g: Any, p: Any) -> Any:
     return p - h.rate * g, ()
 
 
+def compensated_sgd(h: Hyper, g: Any, p: Any, c: Any) -> Any:
+    """Gradient descent that keeps what each step rounds away, and puts it into the next one.
+
+    W. Kahan, "Further remarks on reducing truncation errors", CACM 8 (1965). The parameter is
+    ``p - c``, as exact in float32 as if it were a float64.
+    """
+    step = -h.rate * g - c
+    new = p + step
+    return new, ((new - p) - step,)
+
+
 def momentum(h: Hyper, g: Any, p: Any, v: Any) -> Any:
     """Heavy ball, Polyak 1964, as ``torch.optim.SGD`` has it."""
     v = h.momentum * v + g
@@ -112,3 +123,6 @@ OPTIMIZERS: dict[str, Optimizer] = {
         Optimizer("adamw", adam, 2, rate=2e-3, momentum=0.9, decay=0.999, weight_decay=0.01),
     )
 }
+
+#: For long trainings by small steps; not among those that `fit` takes.
+COMPENSATED_SGD = Optimizer("compensated_sgd", compensated_sgd, 1, rate=0.1)

@@ -6,7 +6,7 @@ import functools
 from typing import Any, NamedTuple
 
 from fastrnn.cells import Cell
-from fastrnn.kernels import jit, language_model, layer, primitives, rows, stream
+from fastrnn.kernels import jit, language_model, layer, mlp, phrases, primitives, rows, stream
 from fastrnn.optimizers import Optimizer
 from fastrnn.simd.tile import gates_together
 
@@ -154,3 +154,51 @@ class RowDrivers(NamedTuple):
 def row_drivers() -> RowDrivers:
     """Bind the kernels of rows."""
     return RowDrivers(lay=jit.entry(rows.lay_rows), take=jit.entry(rows.take_rows))
+
+
+class PhraseDrivers(NamedTuple):
+    """What trains on sequences one by one, for Python to call."""
+
+    run: Any
+    #: One sequence, and the step after it.
+    read: Any
+    learn: Any
+
+
+@functools.cache
+def phrase_drivers(cell: Cell) -> PhraseDrivers:
+    """Bind `fastrnn.kernels.phrases` to a vanilla cell."""
+    names = {
+        "advance": jit.bind(primitives.advance, step_forward=jit.bind(cell.forward)),
+        "retreat": jit.bind(primitives.retreat, step_backward=jit.bind(cell.backward)),
+    }
+    parts = {part.__name__: jit.bind(part, **names) for part in (phrases.read, phrases.learn)}
+    made_from = equations(cell)
+    return PhraseDrivers(
+        run=jit.entry(phrases.run_phrases, *made_from, **parts),
+        read=jit.entry(phrases.read_columns, *made_from, **parts),
+        learn=jit.entry(phrases.learn_columns, *made_from, **parts),
+    )
+
+
+class MlpDrivers(NamedTuple):
+    """What runs a network of dense layers, for Python to call."""
+
+    train: Any
+    run: Any
+
+
+@functools.cache
+def mlp_drivers(optimizer: Optimizer) -> MlpDrivers:
+    """Bind `fastrnn.kernels.mlp` to an optimiser."""
+    names = {part.__name__: jit.bind(part) for part in (mlp.load_panel, mlp.forward, mlp.backward)}
+    update = jit.bind(
+        primitives.update,
+        rule=jit.bind(optimizer.rule),
+        SLOTS=optimizer.slots,
+        RESTS_AT_ZERO=optimizer.rests_at_zero,
+    )
+    return MlpDrivers(
+        train=jit.entry(mlp.train, optimizer.rule, optimizer.slots, update=update, **names),
+        run=jit.entry(mlp.run, **names),
+    )

@@ -4,35 +4,65 @@ from fastrnn.kernels import jit
 
 if jit.DISABLED:
     from fastrnn.kernels.plain import (
+        activate,
+        add_dots,
+        add_row,
+        advance,
         array_at,
         column_sums,
         copy,
+        decay,
+        descend,
+        descend_row,
         early_forward,
         fill_rows,
         flush_denormals,
+        fold_dots,
         gather,
         gradient_norm,
         late_backward,
+        matvec,
         pack,
         pack_gates,
         product,
         product_unpacked,
         restore_denormals,
+        retreat,
         scan_backward,
         scan_forward,
         scatter_add,
         sealed,
+        slope,
+        softmax_columns,
         softmax_cross_entropy,
         sum_of_squares,
         tuple_at,
         update,
+        vecmat,
     )
 else:
     import fastrnn.simd.math  # gives the equations' functions their form on vectors
+    from fastrnn.kernels.dense import (
+        activate,
+        add_dots,
+        decay,
+        fold_dots,
+        slope,
+        softmax_columns,
+    )
 
     # Their plain forms take arrays.
     from fastrnn.kernels.late import early_forward, late_backward  # type: ignore[assignment]
     from fastrnn.kernels.loss import softmax_cross_entropy
+    from fastrnn.kernels.matvec import (
+        add_row,
+        advance,
+        descend,
+        descend_row,
+        matvec,
+        retreat,
+        vecmat,
+    )
     from fastrnn.kernels.panels import pack, pack_gates
     from fastrnn.kernels.product import (
         column_sums,
@@ -49,26 +79,39 @@ else:
     from fastrnn.simd.handles import array_at, tuple_at
 
 __all__ = [
+    "activate",
+    "add_dots",
+    "add_row",
+    "advance",
     "array_at",
     "column_sums",
     "copy",
+    "decay",
+    "descend",
+    "descend_row",
     "early_forward",
     "fill_rows",
     "flush_denormals",
+    "fold_dots",
     "gather",
     "gradient_norm",
     "late_backward",
+    "matvec",
     "pack",
     "pack_gates",
     "product",
     "product_unpacked",
     "restore_denormals",
+    "retreat",
     "scan_backward",
     "scan_forward",
     "scatter_add",
     "sealed",
+    "slope",
+    "softmax_columns",
     "softmax_cross_entropy",
     "sum_of_squares",
     "tuple_at",
     "update",
+    "vecmat",
 ]

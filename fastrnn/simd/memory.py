@@ -75,9 +75,10 @@ def load_some(
     return merged
 
 
-def _store_some(
+def store_some(
     builder: ir.IRBuilder, vector: Vector, address: ir.Value, value: ir.Value, count: ir.Value
 ) -> None:
+    """Store the first `count` numbers of `value`, all of them if `count` is more."""
     whole = builder.icmp_signed(">=", count, INT(vector.lanes))
     with builder.if_else(whole, likely=True) as (then, otherwise):
         with then:
@@ -107,7 +108,7 @@ def store(typing_context: Any, array: Any, offset: Any, count: Any, value: Any) 
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         address = pointer(context, builder, args[0], sig.args[0], args[1])
-        _store_some(builder, value, address, args[3], args[2])
+        store_some(builder, value, address, args[3], args[2])
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, value), generate
@@ -141,7 +142,7 @@ def store_each(
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         address = pointer(context, builder, args[0], sig.args[0], args[1])
         for value, kind in zip(cgutils.unpack_tuple(builder, args[4]), values):
-            _store_some(builder, kind, address, value, args[3])
+            store_some(builder, kind, address, value, args[3])
             address = builder.gep(address, [args[2]])
         return context.get_dummy_value()
 

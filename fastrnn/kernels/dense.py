@@ -1,0 +1,131 @@
+"""What dense layers do to panels of examples, apart from products."""
+
+from __future__ import annotations
+
+import math
+
+from fastrnn.kernels.jit import kernel
+from fastrnn.simd.cpu import VECTOR_BYTES
+from fastrnn.simd.functions import exp, sigmoid, tanh, where
+from fastrnn.simd.memory import load, store
+from fastrnn.simd.vector import keep_lanes, lane_sum
+
+#: Codes of nonlinearities.
+RELU, SIGMOID, TANH = 0, 1, 2
+
+
+@kernel
+def activate(c, offset, count, kind):
+    """Apply a nonlinearity to `count` numbers, which are whole vectors."""
+    lanes = VECTOR_BYTES // c.itemsize
+    if kind == RELU:
+        for i in range(offset, offset + count, lanes):
+            value = load(c, i, lanes)
+            store(c, i, lanes, where(value < 0, 0, value))
+    elif kind == SIGMOID:
+        for i in range(offset, offset + count, lanes):
+            store(c, i, lanes, sigmoid(load(c, i, lanes)))
+    else:
+        for i in range(offset, offset + count, lanes):
+            store(c, i, lanes, tanh(load(c, i, lanes)))
+
+
+@kernel
+def slope(d, d_offset, c, offset, count, kind):
+    """Multiply gradients by the nonlinearity's slope, from its values `c`."""
+    lanes = VECTOR_BYTES // d.itemsize
+    for i in range(0, count, lanes):
+        value, gradient = load(c, offset + i, lanes), load(d, d_offset + i, lanes)
+        if kind == RELU:
+            result = where(value <= 0, 0, gradient)
+        elif kind == SIGMOID:
+            result = gradient * (value * (1 - value))
+        else:
+            result = gradient * (1 - value * value)
+        store(d, d_offset + i, lanes, result)
+
+
+@kernel
+def add_dots(sums, s_offset, a, a_offset, b, b_offset, rows, columns, wide, adds):
+    """Dot products of the rows of A (rows, wide) and of B (columns, wide), set or added.
+
+    Each is a vector of sums that `fold_dots` adds up: ``sums`` (rows, columns, lanes).
+    """
+    lanes = VECTOR_BYTES // a.itemsize
+    for j in range(columns):
+        for i in range(rows):
+            place = s_offset + (i * columns + j) * lanes
+            total = load(sums, place, lanes if adds else 0)
+            for k in range(0, wide, lanes):
+                left = load(a, a_offset + i * wide + k, lanes)
+                total = total + left * load(b, b_offset + j * wide + k, lanes)
+            store(sums, place, lanes, total)
+
+
+@kernel
+def fold_dots(c, c_offset, row_stride, column_stride, sums, s_offset, rows, columns):
+    """C (rows, columns), at any strides, from what `add_dots` summed."""
+    lanes = VECTOR_BYTES // c.itemsize
+    for i in range(rows):
+        for j in range(columns):
+            total = lane_sum(load(sums, s_offset + (i * columns + j) * lanes, lanes))
+            c[c_offset + i * row_stride + j * column_stride] = total
+
+
+@kernel
+def softmax_columns(d, d_offset, z, offset, targets, order, first, count, wide, rows, scale, wants):
+    """Gradient of the logits z (rows, wide) of `count` examples, zero behind them.
+
+    (softmax(z) - onehot(target)) * scale. Where it `wants` it, the sum of the losses
+    -log softmax(z)[target] is returned, otherwise 0; the class of column n is
+    ``targets[order[first + n]]``.
+    """
+    lanes = VECTOR_BYTES // z.itemsize
+    loss = 0.0
+    for j in range(0, wide, lanes):
+        top = load(z, offset + j, lanes)
+        for c in range(1, rows):
+            value = load(z, offset + c * wide + j, lanes)
+            # NaN, once there, stays.
+            top = where(top > value, top, where(top <= value, value, top + value))
+        mass = load(z, offset, 0)
+        for c in range(rows):
+            grown = exp(load(z, offset + c * wide + j, lanes) - top)
+            store(d, d_offset + c * wide + j, lanes, grown)
+            mass = mass + grown
+        factor = scale / mass
+        for c in range(rows):
+            at = d_offset + c * wide + j
+            share = load(d, at, lanes) * factor
+            store(d, at, lanes, keep_lanes(share, count - j, 0))
+    for n in range(count):
+        target = targets[order[first + n]]
+        if wants:
+            largest = z[offset + n]
+            for c in range(1, rows):
+                value = z[offset + c * wide + n]
+                largest = value if value > largest else largest
+            total = 0.0
+            for c in range(rows):
+                total += math.exp(z[offset + c * wide + n] - largest)
+            loss += math.log(total) - (z[offset + target * wide + n] - largest)
+        d[d_offset + target * wide + n] -= scale
+    return loss
+
+
+@kernel
+def decay(grads, params, offset, rows, columns, stride, rate):
+    """Add ``rate * W`` to the gradient of W (rows, columns).
+
+    Sum of the gradient's absolute values before that, and of the squares of W.
+    """
+    lanes = VECTOR_BYTES // grads.itemsize
+    size = square = load(grads, offset, 0)
+    for i in range(rows):
+        for j in range(0, columns, lanes):
+            at, left = offset + i * stride + j, columns - j
+            g, w = load(grads, at, left), load(params, at, left)
+            size = size + abs(g)
+            square = square + w * w
+            store(grads, at, left, g + rate * w)
+    return float(lane_sum(size)), float(lane_sum(square))
