@@ -1,6 +1,6 @@
 """The published systems: each one's naive version beside the drop-in, in one process and one run.
 
-    python bench/systems.py [course chars ...] [--dtype float32] [--out bench/results/systems.json]
+    python bench/systems.py [chars spirals ...] [--dtype float32] [--out bench/results/systems.json]
 
 Both do the same work on the same arrays, and their results are compared before anything is timed:
 rounds in which they take turns, each long enough to be timed. A ratio is taken within each round;
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import machine
 
 #: Name of each system, and its number in the list of systems.
-SYSTEMS = {"course": "S6", "chars": "S3"}
+SYSTEMS = {"chars": "S3", "spirals": "S5", "course": "S6", "sentiment": "S8"}
 
 
 class Row(NamedTuple):

@@ -129,7 +129,7 @@ def _systems(result: dict[str, Any]) -> str:
             f"{row['number']} {row['system']}: {row['name']}",
             *(f"{row[f'{name}_microseconds']['median']:,.0f}" for name in ("naive", "fastrnn")),
             _ratio(row["ratio"]),
-            f"{row['most']:.1f}",
+            f"{row['most']:.1f}" if row["most"] else "-",
         ]
         for row in result["rows"]
     ]
