@@ -7,6 +7,7 @@ starts its own.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastrnn.checks import check_integer
-from fastrnn.simd.signals import ASLEEP, BROKEN, BUSY, FINISHED, IDLE
+from fastrnn.simd.signals import BROKEN, FINISHED, IDLE
 
 
 def available() -> int:
@@ -49,7 +50,7 @@ def _core_finder() -> Callable[[], int] | None:
 
 
 def _spread(cores: list[int]) -> None:
-    """Move this thread off `cores`, those of its team, if it runs on one; add its own to them.
+    """Move this worker off `cores`, those of its team, if it runs on one; add its own to them.
 
     Linux often wakes a thread on the core of the one that woke it and takes 40 ms to part them.
     Until then, a batch-1 GRU of 512 units took 6 ms a call, not 1.7.
@@ -59,71 +60,84 @@ def _spread(cores: list[int]) -> None:
     if cores and _CORE() in cores:
         allowed = os.sched_getaffinity(0)
         if free := allowed.difference(cores):
-            os.sched_setaffinity(0, free)
-            os.sched_setaffinity(0, allowed)
+            with contextlib.suppress(OSError):  # a sandbox may refuse: then they share a core
+                try:
+                    os.sched_setaffinity(0, free)
+                finally:
+                    os.sched_setaffinity(0, allowed)
     cores.append(_CORE())
 
 
-class _Worker(threading.Thread):
-    """A thread that runs one task after the other; a daemon, so that it keeps no process alive.
+class _Part:
+    """What one worker does of a call. Its fields change under the worker's lock."""
 
-    A task is told apart from none by `_task`, under the lock; compiled code looks at `signal`.
-    """
+    __slots__ = ("ended", "error", "run", "taken", "waiter")
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        self.run = run
+        self.taken = self.ended = False
+        self.error: BaseException | None = None
+        #: Set at the end, if somebody waits for it.
+        self.waiter: threading.Event | None = None
+
+
+class _Worker(threading.Thread):
+    """A thread that runs one part after the other; a daemon, so that it keeps no process alive."""
 
     def __init__(self) -> None:
         super().__init__(name="fastrnn", daemon=True)
         self._lock = threading.Lock()
         self._wake = threading.Semaphore(0)
-        self._done = threading.Semaphore(0)
-        #: One int64: `fastrnn.simd.signals`.
-        self._signal = np.full(1, IDLE)
+        self._part: _Part | None = None
+        #: Whether it must be woken. Compiled code looks at `signal` alone, and Python never does.
+        self._asleep = False
+        self._signal = np.full(1, IDLE, np.int64)
         #: Its address.
         self.signal: int = self._signal.ctypes.data
-        self._task: Callable[[], bool] | None = None
-        self._begun: Callable[[], bool] | None = None
-        self._error: BaseException | None = None
         self.start()
 
     def run(self) -> None:
         while True:
             with self._lock:
-                task, self._task = self._task, None
-                self._signal[0] = ASLEEP if task is None else BUSY
-            if task is None:
+                part, self._part = self._part, None
+                self._asleep = part is None
+                if part is not None:
+                    part.taken = True
+            if part is None:
                 self._wake.acquire()
                 continue
-            told = False
             try:
-                told = task()
+                part.run()
             except BaseException as error:
-                self._error = error
-            del task
-            if not told:
-                self._done.release()
+                part.error = error
+            with self._lock:
+                part.ended = True
+                if part.waiter:
+                    part.waiter.set()
+            del part
 
-    def begin(self, task: Callable[[], bool]) -> None:
-        """Run a task; `finish` must follow, unless the task returns that all know of its end."""
+    def begin(self, part: _Part) -> None:
+        """Run a part."""
         with self._lock:
-            self._begun = self._task = task
-            if self._signal[0] == ASLEEP:
+            self._part = part
+            if self._asleep:
                 self._wake.release()
 
-    def finish(self, task: Callable[[], bool]) -> BaseException | None:
-        """Take a task back, or wait until it is done, whatever interrupts; what it raised."""
+    def finish(self, part: _Part) -> BaseException | None:
+        """Take a part back, or wait until it has ended, whatever interrupts; what it raised."""
         with self._lock:
-            begun, taken = self._begun is task, self._task is None
-            self._begun = self._task = None
-        if not (begun and taken):
-            return None
+            if self._part is part:
+                self._part = None
+            if not part.taken or part.ended:
+                return part.error
+            part.waiter = threading.Event()
         interrupt: BaseException | None = None
-        while True:
+        while not part.ended:
             try:
-                self._done.acquire()
-                break
+                part.waiter.wait()
             except BaseException as error:
                 interrupt = error
-        failure, self._error = interrupt or self._error, None
-        return failure
+        return interrupt or part.error
 
 
 class _Pool:
@@ -143,9 +157,10 @@ class _Pool:
         """At most `count` idle workers, new ones if there may be more."""
         with self._lock:
             taken = [self._idle.pop() for _ in range(min(count, len(self._idle)))]
-            while len(taken) < count and self._started < available() - 1:
-                taken.append(_Worker())
-                self._started += 1
+            with contextlib.suppress(RuntimeError):  # the system has no more threads
+                while len(taken) < count and self._started < available() - 1:
+                    taken.append(_Worker())
+                    self._started += 1
         return taken
 
     def give(self, workers: list[_Worker]) -> None:
@@ -197,52 +212,63 @@ def run_team(driver: Callable[..., Any], size: int, *args: Any) -> None:
     idle; a driver does the same with fewer. Without the JIT there is only the caller.
 
     Threads that rest in compiled code since a call before are called by compiled code too, once
-    the caller has given up Python's lock, and nobody waits for them but there: 5 us, not 100.
+    the caller has given up Python's lock, and the end of all is met there as well: 5 us, not 100.
+    While they rest they hold the arrays of that call.
     """
     workers = _pool.take(size - 1) if size > 1 and not _disabled() else []
     if not workers:
         driver(*args[:-1], _ALONE, args[-1])
         return
+    try:
+        _run_together(driver, workers, args)
+    finally:
+        _pool.give(workers)
+
+
+def _run_together(driver: Callable[..., Any], workers: list[_Worker], args: Any) -> None:
     size = len(workers) + 1
     barrier = np.zeros(1, np.int64)
-    signals = np.array([worker.signal for worker in workers])
-    cores: list[int] = []
+    signals = np.array([worker.signal for worker in workers], np.int64)
+    cores = [] if _CORE is None else [_CORE()]
 
-    def task(index: int, signal: int) -> bool:
-        team = np.array([index, size, barrier.ctypes.data, _OFFER, signal])
+    def run(index: int, signal: int) -> None:
         try:
-            _spread(cores)
+            team = np.array([index, size, barrier.ctypes.data, _OFFER, signal], np.int64)
+            if index:
+                _spread(cores)
             driver(*args[:-1], team, args[-1])
         except BaseException:  # Ctrl-C before the kernels began: nobody may wait for this thread
-            barrier[0] = BROKEN
+            if barrier[0] != FINISHED:
+                barrier[0] = BROKEN
             raise
-        return bool(barrier[0] == FINISHED)
 
     failure: BaseException | None = None
-    tasks = [(w, functools.partial(task, i, w.signal)) for i, w in enumerate(workers, start=1)]
+    parts = [
+        (worker, _Part(functools.partial(run, index, worker.signal)))
+        for index, worker in enumerate(workers, start=1)
+    ]
     try:
-        for worker, part in tasks:
+        for worker, part in parts:
             worker.begin(part)
-        task(0, signals.ctypes.data)
+        run(0, signals.ctypes.data)
     except BaseException as error:
         failure = error
     if barrier[0] != FINISHED:
         barrier[0] = BROKEN
-        while tasks:  # the arrays are theirs until all are done
-            worker, part = tasks[-1]
+        while parts:  # the arrays are theirs until all have ended
+            worker, part = parts[-1]
             try:
                 found = worker.finish(part)
                 failure = failure or found
-                tasks.pop()
+                parts.pop()
             except BaseException as error:
                 failure = error
-    _pool.give(workers)
     if failure:
         raise failure
 
 
 #: The integers of a `fastrnn.kernels.team.Team` of one.
-_ALONE = np.array([0, 1, 0, 0, 0])
+_ALONE = np.array([0, 1, 0, 0, 0], np.int64)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -69,6 +70,29 @@ def test_threads_that_call_at_once_each_have_theirs() -> None:
             right = fresh(layer, x)
             for output, _ in pool.map(layer, [x] * 40):
                 np.testing.assert_array_equal(output, right)
+
+
+def test_weights_that_another_thread_swaps_during_calls_spoil_no_later_call() -> None:
+    layer = fastrnn.LSTM(64, 64, seed=0)
+    x = np.random.default_rng(0).standard_normal((13, 1, 64), dtype=np.float32)
+    mine, other = layer.flat.copy(), layer.flat * np.float32(0.5)
+    right = layer(x)[0]
+    ends = threading.Event()
+
+    def swap() -> None:
+        while not ends.is_set():
+            layer.flat[...] = other
+            layer.flat[...] = mine
+
+    for _ in range(20):
+        ends.clear()
+        swapping = threading.Thread(target=swap)
+        swapping.start()
+        for _ in range(20):
+            layer(x)
+        ends.set()
+        swapping.join()
+        np.testing.assert_array_equal(layer(x)[0], right)
 
 
 @pytest.mark.skipif(fastrnn.get_threads() < 2, reason="one core only")

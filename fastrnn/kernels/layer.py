@@ -275,12 +275,18 @@ def forward(h, memory, saved, work, seal, x, tokens, w_ih, w_hh, b_ih, b_hh, uni
     """
     of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
     begin(of_team)
-    packed, checksum = False, 0
+    checksum = 0
     if seal.size:
         of_input = w_ih[: 0 if p.tokens or p.unpacked else w_ih.size]
         of_state = w_hh[: 0 if p.scan.unpacked else w_hh.size]
         packed, checksum = sealed(seal, of_input, of_state, b_ih, b_hh, of_team)
-    if not packed:
+        if not packed:
+            pack_forward(work, w_ih, w_hh, b_ih, b_hh, of_team, p)
+            wait(of_team)
+            # Another thread may have written other weights meanwhile.
+            _, after = sealed(seal, of_input, of_state, b_ih, b_hh, of_team)
+            checksum = checksum if after == checksum else 0
+    else:
         pack_forward(work, w_ih, w_hh, b_ih, b_hh, of_team, p)
     run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, of_team, p)
     if seal.size and of_team.member == 0:

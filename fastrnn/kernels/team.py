@@ -17,9 +17,10 @@ if not jit.DISABLED:
 
 #: Turns of a waiting loop, 2 us, before the core is offered to others in each.
 PATIENCE = 100
-#: Turns that a thread waits for the next call before it goes to sleep: about a millisecond. To
-#: wake it takes 0.1 to 0.3 ms.
-REST = 3000
+#: Turns that a thread waits for the next call before it goes to sleep: about a millisecond on x86.
+#: To wake it takes 0.1 to 0.3 ms. It does not offer its core, which could take it seconds to get
+#: back.
+REST = 30000
 
 
 class Team(NamedTuple):
@@ -96,5 +97,5 @@ def finish(team):
         elif read_word(team.barrier) >= FINISHED:
             turn = 0
             while turn < REST and read_word(team.signal) != POSTED:
-                _wait_a_little(turn, team)
+                pause()
                 turn += 1
