@@ -25,8 +25,9 @@ UNPACKED_ROWS = 10
 UNPACKED_ROWS_OF_LARGE = 50
 LARGE_BYTES = 1 << 18
 
-#: Packed weights are kept for the next call where at most so many rows are multiplied by them, of
-#: which packing takes a hundredth; with more bytes than these, packing must pay at once.
+#: Packed weights are kept for the next call where at most so many rows are multiplied by them: with
+#: more, packing takes less than a hundredth of the time. Weights of at most so many bytes are then
+#: always packed; larger ones, read twice, leave the caches.
 KEPT_ROWS = 1024
 KEPT_BYTES = 1 << 24
 
@@ -191,10 +192,11 @@ def plan_layer(
     tile_rows, tile_width = tile_shape(BLOCK_ROWS)
 
     kept = repeated and time * batch <= KEPT_ROWS
-    keeps = kept and gates_hidden * (inputs + hidden) * dtype.itemsize <= KEPT_BYTES
+    # Of training too, which keeps none, so that both give the same bits.
+    packing_pays = gates_hidden * (inputs + hidden) * dtype.itemsize <= KEPT_BYTES
 
     def packs(rows: int, k: int) -> bool:
-        large = gates_hidden * k * dtype.itemsize >= LARGE_BYTES and not keeps
+        large = gates_hidden * k * dtype.itemsize >= LARGE_BYTES and not packing_pays
         few = UNPACKED_ROWS_OF_LARGE if large else UNPACKED_ROWS
         return reuse or rows > few or k % width > 0
 
@@ -313,7 +315,11 @@ class Workspace:
 
 
 class WorkspacePool:
-    """Workspaces that calls borrow: one for each thread that is inside a call at one time."""
+    """Workspaces that calls borrow: one for each thread that is inside a call at one time.
+
+    Where packed weights are kept, each layer and direction has its own, for as long as the pool
+    lives.
+    """
 
     def __init__(self) -> None:
         self._free: dict[int, list[Workspace]] = {}
