@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 #: second-level cache, and the weight gradients are read and written once in so many rows.
 BLOCK_ROWS = 256
 
-#: Weights that at most so many rows are multiplied by are not worth packing; those of `LARGE_BYTES`
-#: leave the near caches, where dot products are slower. Batch 1, H = 512: 0.65 of the time at T = 5
-#: and 0.95 at T = 50; H = 1024: 0.4 to 0.75 (Zen 4).
+#: Weights that at most so many rows are multiplied by are not worth packing: batch 1, H = 512, T = 5
+#: take 0.65 of the time as they lie, H = 1024 0.4 to 0.75 (Zen 4). Those of a layer that are more
+#: than `LARGE_BYTES` leave the caches when they are read twice; with up to so many bytes packing is
+#: paid by the calls of inference that find them packed. Training, which packs them too so that both
+#: give the same bits, takes 1.00 to 1.12 of the time at batch 1, H = 512 and 1024, T = 25 and 50.
 UNPACKED_ROWS = 10
 UNPACKED_ROWS_OF_LARGE = 50
-LARGE_BYTES = 1 << 18
+LARGE_BYTES = 1 << 24
 
 #: Packed weights are kept for the next call where at most so many rows are multiplied by them: with
-#: more, packing takes less than a hundredth of the time. Weights of at most so many bytes are then
-#: always packed; larger ones, read twice, leave the caches.
+#: more, packing takes less than a hundredth of the time.
 KEPT_ROWS = 1024
-KEPT_BYTES = 1 << 24
 
 #: Weights of one row that take more are read row by row, not 8 rows at a time: 95, not 85 GB/s from
 #: the third-level cache (Zen 4).
@@ -192,11 +192,9 @@ def plan_layer(
     tile_rows, tile_width = tile_shape(BLOCK_ROWS)
 
     kept = repeated and time * batch <= KEPT_ROWS
-    # Of training too, which keeps none, so that both give the same bits.
-    packing_pays = gates_hidden * (inputs + hidden) * dtype.itemsize <= KEPT_BYTES
+    large = gates_hidden * (inputs + hidden) * dtype.itemsize > LARGE_BYTES
 
     def packs(rows: int, k: int) -> bool:
-        large = gates_hidden * k * dtype.itemsize >= LARGE_BYTES and not packing_pays
         few = UNPACKED_ROWS_OF_LARGE if large else UNPACKED_ROWS
         return reuse or rows > few or k % width > 0
 
