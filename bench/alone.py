@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,8 @@ from fastrnn import reference
 from fastrnn.cells import GRU, LSTM, RNN_TANH, Cell
 from fastrnn.kernels import bound, jit
 from fastrnn.kernels.team import ALONE
-from fastrnn.plan import LayerPlan, aligned_empty, plan_layer
+from fastrnn.plan import LayerPlan, plan_layer
+from fastrnn.workspaces import aligned_empty
 
 CELLS = {"rnn": RNN_TANH, "lstm": LSTM, "gru": GRU}
 
@@ -52,6 +54,13 @@ def drivers_of(cell: Cell) -> Drivers:
         jit.entry(forward, cell.name, "scan alone", input_parts=none),
         jit.entry(backward, cell.name, "scan alone", **left_out),
     )
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Where layers have it too, on a cache line."""
+    array = aligned_empty(math.prod(shape), dtype).reshape(shape)
+    array[...] = 0
+    return array
 
 
 class Scans:
@@ -91,13 +100,13 @@ class Scans:
         self.weight_bytes = params["weight_hh_l0"].nbytes
 
         states, none = len(self._cell.states), np.empty(0, dtype)
-        self._h = np.zeros((time + 1, batch, hidden), dtype)
-        self._memory = np.zeros((states - 1, ring, batch, hidden), dtype)
-        self._carry = np.zeros((states, batch, hidden), dtype)
+        self._h = _zeros((time + 1, batch, hidden), dtype)
+        self._memory = _zeros((states - 1, ring, batch, hidden), dtype)
+        self._carry = _zeros((states, batch, hidden), dtype)
         self._work = aligned_empty(self.plan.work, dtype)
         self._back_work = aligned_empty(self.plan.work if keep else 0, dtype)
         saved = (time, batch, len(self._cell.saved), hidden)
-        kept: list[Array] = [self._h, self._memory, np.empty(saved if keep else 0, dtype)]
+        kept: list[Array] = [self._h, self._memory, _zeros(saved if keep else (0,), dtype)]
         flat = {name: value.reshape(-1) for name, value in params.items()}
         read = [problem.x.reshape(-1), np.empty(0, np.int64)]
         weights = [flat["weight_ih_l0"], flat["weight_hh_l0"]]

@@ -3,10 +3,10 @@
     python bench/table.py [--check] [--readme README.md] [NAME=FILE.json ...]
 
 Replaces what stands between ``<!-- table:BLOCK -->`` and ``<!-- /table -->`` by a table of
-bench/results/NAME.json, or of the FILE given for NAME: an output of `compare.py` or of
-pytest-benchmark. NAME is "compare" for the blocks summary, rnn, lstm and gru, and for others the
-block's own. With ``--check`` nothing is written; the exit code is 1 if a block, or the figure that
-`figure.py` draws, is not what its file gives.
+bench/results/NAME.json, or of the FILE given for NAME: an output of `compare.py`, of `systems.py`
+or of pytest-benchmark. NAME is "compare" for the blocks summary, rnn, lstm and gru, and for others
+the block's own. With ``--check`` nothing is written; the exit code is 1 if a block, or the figure
+that `figure.py` draws, is not what its file gives.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ FIGURE, FIGURE_SOURCE = HERE / "results" / "compare.png", HERE / "results" / "co
 
 def markdown(result: dict[str, Any], block: str) -> str:
     """The tables of one JSON file for one block."""
+    if result.get("kind") == "systems":
+        return _systems(result)
     if result.get("kind") != "compare":
         return _benchmarked(result)
     if block == "summary":
@@ -118,6 +120,21 @@ def _summary(entry: dict[str, Any] | None) -> str:
     cell = "" if entry["cell"] in CELLS else f"{CELLS[entry['worst_cell']]} "
     worst = f"{entry['worst']:.2f}: {cell}{_sizes(entry['worst_shape'])}"
     return f"**{entry['geometric_mean']:.2f}** ({worst})"
+
+
+def _systems(result: dict[str, Any]) -> str:
+    """Of `systems.py`: a row for each function of each published program."""
+    lines = [
+        [
+            f"{row['number']} {row['system']}: {row['name']}",
+            *(f"{row[f'{name}_microseconds']['median']:,.0f}" for name in ("naive", "fastrnn")),
+            _ratio(row["ratio"]),
+            f"{row['most']:.1f}" if row["most"] else "-",
+        ]
+        for row in result["rows"]
+    ]
+    head = ["microseconds", "naive", "fastrnn", "naive / fastrnn", "at the core's peak"]
+    return f"{_machine({**result, 'runs': [result]})}\n\n{_table(head, lines)}"
 
 
 def _benchmarked(result: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@
 Importing the package does not import numba; the first call of a layer does.
 """
 
-from fastrnn import cells, functional
+from fastrnn import cells, data, functional, truncation
 from fastrnn.cells import Cell
 from fastrnn.data import Vocabulary
 from fastrnn.files import ModelFileError
@@ -54,8 +54,10 @@ __all__ = [
     "WrongGradientError",
     "__version__",
     "cells",
+    "data",
     "functional",
     "get_threads",
     "gradcheck",
     "set_threads",
+    "truncation",
 ]

@@ -92,6 +92,13 @@ def check_seed(seed: Any) -> int | None:
     return None if seed is None else check_integer("seed", seed, least=0)
 
 
+def generator_of(seed: Any) -> np.random.Generator:
+    """A generator that begins at `seed`, or `seed` itself if it is one; TypeError or ValueError."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    return np.random.default_rng(check_seed(seed))
+
+
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """`value` if it is among `choices`, or ValueError."""
     if value not in choices:
@@ -186,3 +193,21 @@ def check_tokens(name: str, tokens: ArrayLike, size: int, meaning: str) -> NDArr
             )
     # A copy: kernels index with them, unchecked, and the user's array may change any time.
     return np.array(array, np.int64, order="C")
+
+
+def check_lengths(
+    name: str, lengths: ArrayLike, time: int, shape: tuple[int, ...]
+) -> NDArray[np.int64]:
+    """`lengths` (N,) or () as int64 (N,), each in [0, time], or TypeError or ValueError."""
+    array = as_array(name, lengths)
+    if array.size == 0 and array.dtype.kind == "f" and not isinstance(lengths, np.ndarray):
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, got {array.dtype.name}")
+    check_shape(name, array, shape, "(N,)" if shape else "()")
+    array = array.reshape(-1)
+    wrong = np.flatnonzero((array < 0) | (array > time))
+    if wrong.size:
+        where = f" at index {wrong[0]}" if shape else ""
+        raise ValueError(f"{name} must be in [0, T] = [0, {time}], got {array[wrong[0]]}{where}")
+    return np.array(array, np.int64)

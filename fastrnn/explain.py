@@ -10,7 +10,6 @@ import numpy as np
 from fastrnn.cells import Cell
 from fastrnn.plan import (
     BLOCK_ROWS,
-    LARGE_BYTES,
     TEAM_WORK,
     UNPACKED_ROWS,
     UNPACKED_ROWS_OF_LARGE,
@@ -77,7 +76,8 @@ def explain(
     for i, (name, inputs) in enumerate(sizes):
         plan = plan_layer(
             cell, dtype, time, batch, inputs, hidden,
-            directions=directions, direction=i % directions, keep=keep, threads=threads,
+            directions=directions, direction=i % directions, keep=keep, repeated=not keep,
+            threads=threads,
         )  # fmt: skip
         parts.append(PartPlan(name, plan, _choices(plan, cell, dtype, threads)))
     return Plan(title, parts)
@@ -105,7 +105,7 @@ def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) ->
             f"({rows}, {layer.inputs}) x ({layer.inputs}, {columns}), "
             f"{layer.block} times of {layer.time} at once (about {BLOCK_ROWS} rows)"
         ),
-        "input weights": _packing(bool(layer.unpacked), of_input, rows),
+        "input weights": _packing(bool(layer.unpacked), of_input, rows, plan.kept),
         "input tile": (
             f"{layer.dot_rows} x {layer.dot_columns} dot products"
             if layer.unpacked
@@ -113,7 +113,7 @@ def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) ->
         ),
         "scan": f"{layer.time} steps of ({scan.batch}, {scan.hidden}) x ({scan.hidden}, {columns})",
         "scan weights": (
-            _packing(bool(scan.unpacked), of_state, rows)
+            _packing(bool(scan.unpacked), of_state, rows, plan.kept)
             if cell.recurrent
             else "none: the cell has no recurrent weights"
         ),
@@ -128,12 +128,14 @@ def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) ->
     }
 
 
-def _packing(unpacked: bool, size: int, rows: int) -> str:
-    few = UNPACKED_ROWS if size < LARGE_BYTES else UNPACKED_ROWS_OF_LARGE
+def _packing(unpacked: bool, size: int, rows: int, kept: bool) -> str:
     if unpacked:
+        few = UNPACKED_ROWS if rows <= UNPACKED_ROWS else UNPACKED_ROWS_OF_LARGE
         return f"{_bytes(size)} read as they are: at most {few} rows use them"
-    reason = f"{rows} rows use them" if rows > few else "rows are no whole vectors, or many at once"
-    return f"{_bytes(size)} packed: {reason}"
+    many = rows > UNPACKED_ROWS
+    reason = f"{rows} rows use them" if many else "rows are no whole vectors, or many at once"
+    later = "; not again before their checksum changes" if kept else ""
+    return f"{_bytes(size)} packed: {reason}{later}"
 
 
 def _millions(layer: Any, columns: int, recurrent: bool) -> str:

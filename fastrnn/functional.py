@@ -31,8 +31,8 @@ from fastrnn.checks import (
     named_states,
     readable,
 )
-from fastrnn.plan import WorkspacePool
 from fastrnn.recurrence import Input, Kept, Weights
+from fastrnn.workspaces import WorkspacePool
 
 __all__ = [
     "FunctionGrads",

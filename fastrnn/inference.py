@@ -12,7 +12,7 @@ from fastrnn.data import Tokens
 from fastrnn.model_plan import ModelPlan, model_offsets, plan_model
 from fastrnn.optimizers import OPTIMIZERS
 from fastrnn.params import Parameters
-from fastrnn.plan import aligned_empty
+from fastrnn.workspaces import aligned_empty
 
 #: Tokens in one block of `Inference.loss`.
 BLOCK = 256
@@ -68,8 +68,12 @@ class Inference(NamedTuple):
             carried = [slots[:, 0].copy(), memory]
         return total / predicted
 
-    def draw(self, given: Tokens, uniforms: Array, temperature: float) -> Tokens:
+    def draw(
+        self, given: Tokens, uniforms: Array, temperature: float, state: Array | None = None
+    ) -> Tokens:
         """Read `given`, then draw a token for each of the uniform numbers.
+
+        It begins from the `state` h (L, 1, H), or from zeros.
 
         Raises
         ------
@@ -80,6 +84,8 @@ class Inference(NamedTuple):
         out = np.empty(uniforms.size, np.int64)
         plan = self._plan(1)
         h, memory = plan.states(flat.dtype)
+        if state is not None:
+            h.reshape(self.layers, 2, 1, self.hidden)[:, 0] = state
         work = aligned_empty((self.layers + 1) * plan.work, flat.dtype)
         start = self.layers * plan.work + plan.model.logits
         logits, token = work[start : start + self.vocabulary], np.empty(1, np.int64)

@@ -10,8 +10,9 @@ import numpy as np
 
 from fastrnn.checks import Array
 from fastrnn.optimizers import Optimizer
-from fastrnn.plan import Regions, aligned_empty, flattened, tile_shape
+from fastrnn.plan import Regions, flattened, tile_shape
 from fastrnn.slices import in_slices
+from fastrnn.workspaces import aligned_empty
 
 #: The nonlinearities, in the order of their codes in `fastrnn.kernels.dense`.
 KINDS = ("relu", "sigmoid", "tanh")

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastrnn.checks import Array, check_floats
-from fastrnn.plan import aligned_empty
+from fastrnn.checks import Array, check_floats, check_shape
+from fastrnn.workspaces import aligned_empty
 
 
 class Spec(NamedTuple):
@@ -142,3 +142,44 @@ class Parameters:
         """Name of the parameter that the flat buffer's element `index` belongs to."""
         place = int(np.searchsorted(self.offsets, index, side="right")) - 1
         return self.specs[place].name
+
+
+class HasParameters:
+    """What layers and models show of their parameters."""
+
+    _parameters: Parameters
+
+    @property
+    def _held(self) -> Parameters:
+        return self._parameters
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """Parameters by name: views of `flat`. Assigning to a name copies into the view."""
+        return self._held.views
+
+    @property
+    def flat(self) -> Array:
+        """All parameters in one contiguous buffer. Assigning copies into it."""
+        return self._held.flat
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        held = self._held.flat
+        array = check_floats("flat", value, held.dtype)
+        check_shape("flat", array, held.shape, "(all parameters,)")
+        held[...] = array
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of the parameters by name."""
+        return self._held.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Copy parameters in; nothing is changed unless all names, shapes and types fit.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            For names that are missing or unknown, another precision, another shape.
+        """
+        self._held.load_state_dict(state_dict)

@@ -14,8 +14,9 @@ from fastrnn.checks import Array
 from fastrnn.model_plan import HEAD_ROWS
 from fastrnn.optimizers import Optimizer
 from fastrnn.params import Parameters
-from fastrnn.plan import Regions, aligned_empty, plan_layer, tile_shape
+from fastrnn.plan import Regions, plan_layer, tile_shape
 from fastrnn.slices import in_slices
+from fastrnn.workspaces import aligned_empty
 
 #: The losses, by the names of their kernels: one class of K, or K times 0 or 1.
 LOSSES = {

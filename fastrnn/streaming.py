@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 
 from fastrnn.cells import Cell
 from fastrnn.checks import Array, check_floats, check_shape, named_states, readable
-from fastrnn.plan import aligned_empty, flattened, plan_layer
+from fastrnn.plan import flattened, plan_layer
 from fastrnn.recurrence import Weights
+from fastrnn.workspaces import aligned_empty
 
 #: Steps that the kernels take in one turn; the states of so many are held at a time.
 BLOCK = 256

@@ -7,6 +7,7 @@ starts its own.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastrnn.checks import check_integer
+from fastrnn.simd.signals import BROKEN, FINISHED, IDLE
 
 
 def available() -> int:
@@ -36,52 +38,106 @@ def _offer_core() -> int:
         return 0
 
 
+def _core_finder() -> Callable[[], int] | None:
+    """The system's function that tells the core on which a thread runs, if threads can be moved."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    try:
+        finder: Callable[[], int] = ctypes.PyDLL(None).sched_getcpu
+    except (AttributeError, OSError):  # pragma: no cover - no such system here
+        return None
+    return finder
+
+
+def _spread(cores: list[int]) -> None:
+    """Move this worker off `cores`, those of its team, if it runs on one; add its own to them.
+
+    Linux often wakes a thread on the core of the one that woke it and takes 40 ms to part them.
+    Until then, a batch-1 GRU of 512 units took 6 ms a call, not 1.7.
+    """
+    if _CORE is None:
+        return
+    if cores and _CORE() in cores:
+        allowed = os.sched_getaffinity(0)
+        if free := allowed.difference(cores):
+            with contextlib.suppress(OSError):  # a sandbox may refuse: then they share a core
+                try:
+                    os.sched_setaffinity(0, free)
+                finally:
+                    os.sched_setaffinity(0, allowed)
+    cores.append(_CORE())
+
+
+class _Part:
+    """What one worker does of a call. Its fields change under the worker's lock."""
+
+    __slots__ = ("ended", "error", "run", "taken", "waiter")
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        self.run = run
+        self.taken = self.ended = False
+        self.error: BaseException | None = None
+        #: Set at the end, if somebody waits for it.
+        self.waiter: threading.Event | None = None
+
+
 class _Worker(threading.Thread):
-    """A thread that runs one task after the other; a daemon, so that it keeps no process alive."""
+    """A thread that runs one part after the other; a daemon, so that it keeps no process alive."""
 
     def __init__(self) -> None:
         super().__init__(name="fastrnn", daemon=True)
+        self._lock = threading.Lock()
         self._wake = threading.Semaphore(0)
-        self._done = threading.Semaphore(0)
-        #: What is to be run, until the thread takes it, and until `finish`.
-        self._task: Callable[[], Any] | None = None
-        self._begun: Callable[[], Any] | None = None
-        self._error: BaseException | None = None
+        self._part: _Part | None = None
+        #: Whether it must be woken. Compiled code looks at `signal` alone, and Python never does.
+        self._asleep = False
+        self._signal = np.full(1, IDLE, np.int64)
+        #: Its address.
+        self.signal: int = self._signal.ctypes.data
         self.start()
 
     def run(self) -> None:
         while True:
-            self._wake.acquire()
-            task = self._task
-            if task is None:
+            with self._lock:
+                part, self._part = self._part, None
+                self._asleep = part is None
+                if part is not None:
+                    part.taken = True
+            if part is None:
+                self._wake.acquire()
                 continue
-            self._task = None
             try:
-                task()
+                part.run()
             except BaseException as error:
-                self._error = error
-            del task
-            self._done.release()
+                part.error = error
+            with self._lock:
+                part.ended = True
+                if part.waiter:
+                    part.waiter.set()
+            del part
 
-    def begin(self, task: Callable[[], Any]) -> None:
-        """Run a task; `finish` must follow, even if an interrupt leaves this half done."""
-        self._begun = self._task = task
-        self._wake.release()
+    def begin(self, part: _Part) -> None:
+        """Run a part."""
+        with self._lock:
+            self._part = part
+            if self._asleep:
+                self._wake.release()
 
-    def finish(self) -> BaseException | None:
-        """Wait until the task is done, whatever interrupts; what it raised, or the interrupt."""
-        if self._begun is None:
-            return None
+    def finish(self, part: _Part) -> BaseException | None:
+        """Take a part back, or wait until it has ended, whatever interrupts; what it raised."""
+        with self._lock:
+            if self._part is part:
+                self._part = None
+            if not part.taken or part.ended:
+                return part.error
+            part.waiter = threading.Event()
         interrupt: BaseException | None = None
-        self._wake.release()  # `begin` may not have come so far; a wake without a task does nothing
-        while True:
+        while not part.ended:
             try:
-                self._done.acquire()
-                break
+                part.waiter.wait()
             except BaseException as error:
                 interrupt = error
-        failure, self._error, self._begun = interrupt or self._error, None, None
-        return failure
+        return interrupt or part.error
 
 
 class _Pool:
@@ -101,9 +157,10 @@ class _Pool:
         """At most `count` idle workers, new ones if there may be more."""
         with self._lock:
             taken = [self._idle.pop() for _ in range(min(count, len(self._idle)))]
-            while len(taken) < count and self._started < available() - 1:
-                taken.append(_Worker())
-                self._started += 1
+            with contextlib.suppress(RuntimeError):  # the system has no more threads
+                while len(taken) < count and self._started < available() - 1:
+                    taken.append(_Worker())
+                    self._started += 1
         return taken
 
     def give(self, workers: list[_Worker]) -> None:
@@ -114,6 +171,7 @@ class _Pool:
 
 _pool = _Pool()
 _OFFER = _offer_core()
+_CORE = _core_finder()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.forget)
 
@@ -152,47 +210,65 @@ def run_team(driver: Callable[..., Any], size: int, *args: Any) -> None:
 
     `team` is a `fastrnn.kernels.team.Team` as an array. All but the caller are threads that were
     idle; a driver does the same with fewer. Without the JIT there is only the caller.
+
+    Threads that rest in compiled code since a call before are called by compiled code too, once
+    the caller has given up Python's lock, and the end of all is met there as well: 5 us, not 100.
+    While they rest they hold the arrays of that call.
     """
     workers = _pool.take(size - 1) if size > 1 and not _disabled() else []
     if not workers:
         driver(*args[:-1], _ALONE, args[-1])
         return
-    barrier = np.zeros(1, np.int64)
-    size = len(workers) + 1
+    try:
+        _run_together(driver, workers, args)
+    finally:
+        _pool.give(workers)
 
-    def task(index: int) -> None:
-        team = np.array([index, size, barrier.ctypes.data, _OFFER], np.int64)
+
+def _run_together(driver: Callable[..., Any], workers: list[_Worker], args: Any) -> None:
+    size = len(workers) + 1
+    barrier = np.zeros(1, np.int64)
+    signals = np.array([worker.signal for worker in workers], np.int64)
+    cores = [] if _CORE is None else [_CORE()]
+
+    def run(index: int, signal: int) -> None:
         try:
+            team = np.array([index, size, barrier.ctypes.data, _OFFER, signal], np.int64)
+            if index:
+                _spread(cores)
             driver(*args[:-1], team, args[-1])
         except BaseException:  # Ctrl-C before the kernels began: nobody may wait for this thread
-            barrier[0] = _BROKEN
+            if barrier[0] != FINISHED:
+                barrier[0] = BROKEN
             raise
 
     failure: BaseException | None = None
+    parts = [
+        (worker, _Part(functools.partial(run, index, worker.signal)))
+        for index, worker in enumerate(workers, start=1)
+    ]
     try:
-        for index, worker in enumerate(workers, start=1):
-            worker.begin(lambda index=index: task(index))  # type: ignore[misc]
-        task(0)
+        for worker, part in parts:
+            worker.begin(part)
+        run(0, signals.ctypes.data)
     except BaseException as error:
-        barrier[0] = _BROKEN
         failure = error
-    waiting = list(workers)
-    while waiting:  # the arrays are theirs until all are done
-        try:
-            found = waiting[-1].finish()
-            failure = failure or found
-            waiting.pop()
-        except BaseException as error:
-            failure = error
-    _pool.give(workers)
+    if barrier[0] != FINISHED:
+        barrier[0] = BROKEN
+        while parts:  # the arrays are theirs until all have ended
+            worker, part = parts[-1]
+            try:
+                found = worker.finish(part)
+                failure = failure or found
+                parts.pop()
+            except BaseException as error:
+                failure = error
     if failure:
         raise failure
 
 
-#: A barrier at which nobody waits.
-_BROKEN = -(1 << 62)
 #: The integers of a `fastrnn.kernels.team.Team` of one.
-_ALONE = np.array([0, 1, 0, 0])
+_ALONE = np.array([0, 1, 0, 0, 0], np.int64)
 
 
 @functools.cache

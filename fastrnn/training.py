@@ -22,7 +22,7 @@ from fastrnn.data import Tokens
 from fastrnn.model_plan import model_offsets, plan_model
 from fastrnn.optimizers import OPTIMIZERS, Optimizer
 from fastrnn.params import Parameters
-from fastrnn.plan import aligned_empty
+from fastrnn.workspaces import aligned_empty
 
 #: Seconds that a call of the kernels should take: a progress bar moves, Ctrl-C is heard.
 SLICE_SECONDS = 0.05

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import DTYPES, EACH_CELL, make_layer, normal
 
+import fastrnn
 from fastrnn.cells import RNN_TANH
 
 SPOILERS: dict[str, tuple[Any, type[Exception], str]] = {
@@ -147,3 +148,20 @@ def test_the_gates_stand_in_the_meaning_of_a_shape() -> None:
     message = r"weight_ih_l1_reverse must have shape \(4\*H, 2\*H\) = \(20, 10\), got \(20, 5\)"
     with pytest.raises(ValueError, match=message):
         layer.params["weight_ih_l1_reverse"] = np.zeros((20, 5), np.float32)
+
+
+@pytest.mark.parametrize("made", [lambda: fastrnn.GRU(3, 5, seed=0), lambda: fastrnn.LSTMCell(3, 5),
+                                  lambda: fastrnn.LanguageModel(4, vocabulary=7)])  # fmt: skip
+def test_assigning_to_flat_copies_into_it(made: Any) -> None:
+    holder = made()
+    flat = holder.flat
+    before = flat.copy()
+    holder.flat -= np.float32(0.5)
+    assert holder.flat is flat
+    np.testing.assert_array_equal(flat, before - np.float32(0.5))
+    holder.flat = before
+    np.testing.assert_array_equal(flat, before)
+    with pytest.raises(ValueError, match=r"flat must have shape \(all parameters,\) = "):
+        holder.flat = before[1:]
+    with pytest.raises(TypeError, match="flat must be float32, got float64"):
+        holder.flat = before.astype(np.float64)

@@ -23,14 +23,19 @@ def test_a_printed_plan_has_each_part_and_its_reasons() -> None:
 
 
 def test_a_plan_says_what_is_packed_and_why() -> None:
-    layer = fastrnn.RNN(512, 512, threads=1)
-    assert LARGE_BYTES <= 512 * 512 * 4
-    few, many = (layer.plan(t).parts[0] for t in (UNPACKED_ROWS_OF_LARGE, 1000))
+    layer = fastrnn.RNN(2048, 2048, threads=1)
+    assert layer.flat.nbytes > LARGE_BYTES
+    few, many = (layer.plan(t, training=True).parts[0] for t in (UNPACKED_ROWS_OF_LARGE, 1000))
     assert few.plan.layer.unpacked
     assert few.plan.layer.scan.unpacked
-    assert few.choices["scan weights"] == "1 MB read as they are: at most 50 rows use them"
+    assert few.choices["scan weights"] == "16 MB read as they are: at most 50 rows use them"
     assert not many.plan.layer.scan.unpacked
-    assert many.choices["scan weights"] == "1 MB packed: 1000 rows use them"
+    assert many.choices["scan weights"] == "16 MB packed: 1000 rows use them"
+    again = fastrnn.RNN(512, 512, threads=1).plan(UNPACKED_ROWS_OF_LARGE).parts[0]
+    assert again.plan.kept
+    assert again.choices["scan weights"] == (
+        "1 MB packed: 50 rows use them; not again before their checksum changes"
+    )
     odd = fastrnn.RNN(512, 515, threads=1).plan(2).parts[0]
     assert "no whole vectors" in odd.choices["scan weights"]
     assert plan_layer(layer.cell, np.dtype("f4"), 5, 1, 512, 512, reuse=True).layer.unpacked == 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import threading
+import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -102,8 +105,10 @@ def teams(monkeypatch: Any) -> Any:
     monkeypatch.setattr(threads, "available", lambda: 3)
     monkeypatch.setattr(threads._pool, "limit", 3)
     plan.plan_layer.cache_clear()
+    recurrence._prepared.cache_clear()
     yield
     plan.plan_layer.cache_clear()
+    recurrence._prepared.cache_clear()
 
 
 SHAPES = [  # T, N, I, H
@@ -186,8 +191,10 @@ def test_a_thread_that_fails_before_the_kernels_stops_its_team(who: int, monkeyp
             raise KeyboardInterrupt
         driver(*args)
 
-    drivers = recurrence._drivers(LSTM)
-    monkeypatch.setattr(recurrence, "_drivers", lambda cell: drivers._replace(forward=interrupted))
+    prepared = recurrence._prepared
+    monkeypatch.setattr(
+        recurrence, "_prepared", lambda *args: prepared(*args)._replace(driver=interrupted)
+    )
     with pytest.raises(KeyboardInterrupt):
         layer(x)
     monkeypatch.undo()
@@ -216,14 +223,90 @@ def test_a_workers_error_reaches_the_caller_and_the_worker_lives_on() -> None:
     def fail() -> None:
         raise KeyError("here")
 
-    worker.begin(fail)
-    assert isinstance(worker.finish(), KeyError)
-    assert worker.finish() is None
-    done: list[int] = []
     for _ in range(3):
-        worker.begin(lambda: done.append(1))
-        assert worker.finish() is None
-    assert done == [1, 1, 1]
+        failing = threads._Part(fail)
+        worker.begin(failing)
+        while not failing.taken:
+            pass
+        assert isinstance(worker.finish(failing), KeyError)
+        begun, end = threading.Event(), threading.Event()
+        working = threads._Part(lambda begun=begun, end=end: (begun.set(), end.wait(timeout=60)))
+        worker.begin(working)
+        assert begun.wait(timeout=60)
+        end.set()
+        assert worker.finish(working) is None
+        assert working.ended
+        assert worker.finish(working) is None
+    never = threads._Part(fail)
+    assert worker.finish(never) is None
+
+
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")
+@pytest.mark.usefixtures("teams")
+def test_after_a_worker_that_failed_first_the_next_call_goes_on(monkeypatch: Any) -> None:
+    layer: Any = Recurrent(LSTM, 5, 70, threads=2)
+    x = normal((30, 13, 5), np.float32)
+    expected = layer(x)[0]
+    prepared = recurrence._prepared
+    driver = recurrence._drivers(LSTM).forward
+    failed = threading.Event()
+
+    def worker_first(*args: Any) -> None:
+        if args[-2][0] == 1:
+            failed.set()
+            raise KeyError("here")
+        assert failed.wait(timeout=60)
+        time.sleep(0.05)  # the worker goes to sleep meanwhile
+        driver(*args)
+
+    monkeypatch.setattr(
+        recurrence, "_prepared", lambda *args: prepared(*args)._replace(driver=worker_first)
+    )
+    with pytest.raises(KeyError, match="here"):
+        layer(x)
+    monkeypatch.undo()
+    for _ in range(3):
+        np.testing.assert_array_equal(layer(x)[0], expected)
+
+
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")
+@pytest.mark.usefixtures("teams")
+def test_an_interrupt_after_the_kernels_hangs_nothing(monkeypatch: Any) -> None:
+    layer: Any = Recurrent(LSTM, 5, 70, threads=3)
+    x = normal((30, 13, 5), np.float32)
+    expected = layer(x)[0]
+    prepared = recurrence._prepared
+    driver = recurrence._drivers(LSTM).forward
+
+    def interrupted(*args: Any) -> None:
+        driver(*args)
+        if args[-2][0] == 0:
+            time.sleep(0.05)  # the others know that all have finished
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        recurrence, "_prepared", lambda *args: prepared(*args)._replace(driver=interrupted)
+    )
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            layer(x)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(layer(x)[0], expected)
+
+
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")
+@pytest.mark.usefixtures("teams")
+def test_threads_that_rest_hold_nothing_for_long() -> None:
+    layer: Any = Recurrent(LSTM, 5, 70, threads=3)
+    x = normal((30, 13, 5), np.float32)
+    output = layer(x)[0]
+    held = [weakref.ref(array if array.base is None else array.base) for array in (x, output)]
+    del x, output
+    end = time.monotonic() + 60
+    while any(reference() is not None for reference in held) and time.monotonic() < end:
+        time.sleep(0.01)
+        gc.collect()
+    assert [reference() for reference in held] == [None, None]
 
 
 @pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")

@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike
 
 from fastrnn.cells import RNN_TANH
 from fastrnn.checks import FLOATS, Array, as_array, check_floats, check_shape, readable
-from fastrnn.plan import Regions, WorkspacePool, plan_layer
+from fastrnn.plan import Regions, plan_layer
+from fastrnn.workspaces import ArrayPool
 
-_pool = {dtype: WorkspacePool() for dtype in FLOATS}
+_pool = ArrayPool()
 
 
 class Memory(MutableMapping[str, Any]):
@@ -212,16 +213,12 @@ class Model:
         weights = (readable(a) if columns is None else np.array(a, order="C")
                    for a in (self.u, self.w, self.v))  # fmt: skip
         u, w, v = weights
-        pool = _pool[self.dtype]
-        work, layer_work = pool.take(sizes, self.dtype), pool.take(layer_sizes, self.dtype)
-        try:
+        with _pool.borrow() as memory:
+            work, layer_work = (memory.empty(size, self.dtype) for size in (sizes, layer_sizes))
             _drivers().read(
                 y.reshape(-1), h.reshape(-1), work, layer_work, x.reshape(-1), _NO_TOKENS,
                 u.reshape(-1), w.reshape(-1), v.reshape(-1), plan,
             )  # fmt: skip
-        finally:
-            pool.give(work)
-            pool.give(layer_work)
         return Memory(h, y, x, columns or (), (u, w, v))
 
     def learn(
@@ -235,17 +232,14 @@ class Model:
         fit = [d.dtype == self.dtype and d.flags.carray for d in gradients]
         places = [d if ok else np.empty(d.shape, self.dtype)
                   for d, ok in zip(gradients, fit, strict=True)]  # fmt: skip
-        pool = _pool[self.dtype]
-        work = pool.take(sizes, self.dtype)
-        try:
+        with _pool.borrow() as borrowed:
+            work = borrowed.empty(sizes, self.dtype)
             wrong = _drivers().learn(
                 *(d.reshape(-1) for d in places), work, memory.y.reshape(-1),
                 np.ascontiguousarray(targets, self.dtype).reshape(-1), memory.h.reshape(-1),
                 x.reshape(-1), readable(self.w).reshape(-1), readable(self.v).reshape(-1),
                 reach, plan,
             )  # fmt: skip
-        finally:
-            pool.give(work)
         if wrong >= 0:
             raise not_one_hot(name, wrong)
         for d, place, ok in zip(gradients, places, fit, strict=True):

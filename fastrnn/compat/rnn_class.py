@@ -32,9 +32,9 @@ from fastrnn.compat._sequences import Sequences, check_bits, read_sequences, sam
 from fastrnn.compat._weights import NamedWeights
 from fastrnn.optimizers import OPTIMIZERS
 from fastrnn.params import Parameters, Spec
-from fastrnn.plan import WorkspacePool
 from fastrnn.recurrence import Input, Kept, Weights
 from fastrnn.sequences import Sizes, Trainer
+from fastrnn.workspaces import WorkspacePool
 
 __all__ = ["RNN"]
 

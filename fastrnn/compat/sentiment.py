@@ -41,8 +41,9 @@ from fastrnn.checks import (
 )
 from fastrnn.compat._weights import NamedWeights
 from fastrnn.params import Parameters, Spec
-from fastrnn.plan import Regions, aligned_empty, flattened
+from fastrnn.plan import Regions, flattened
 from fastrnn.slices import in_slices
+from fastrnn.workspaces import aligned_empty
 
 __all__ = ["RNN"]
 

@@ -13,6 +13,7 @@ from fastrnn.kernels import (
     mlp,
     phrases,
     primitives,
+    rows,
     sentence,
     sequences,
     stream,
@@ -182,6 +183,19 @@ def sequence_driver(cell: Cell, optimizer: Optimizer, loss: str) -> Any:
     return jit.entry(
         sequences.train_batches, *equations(cell), optimizer.rule, optimizer.slots, loss, **names
     )
+
+
+class RowDrivers(NamedTuple):
+    """What lays and moves rows of sequences of different lengths, for Python to call."""
+
+    lay: Any
+    take: Any
+
+
+@functools.cache
+def row_drivers() -> RowDrivers:
+    """Bind the kernels of rows."""
+    return RowDrivers(lay=jit.entry(rows.lay_rows), take=jit.entry(rows.take_rows))
 
 
 class PhraseDrivers(NamedTuple):

@@ -6,7 +6,7 @@ import math
 
 from fastrnn.kernels.jit import kernel
 from fastrnn.simd.cpu import VECTOR_BYTES
-from fastrnn.simd.functions import exp, logistic, tanh, where
+from fastrnn.simd.functions import exp, sigmoid, tanh, where
 from fastrnn.simd.memory import load, store
 from fastrnn.simd.vector import keep_lanes, lane_sum
 
@@ -24,7 +24,7 @@ def activate(c, offset, count, kind):
             store(c, i, lanes, where(value < 0, 0, value))
     elif kind == SIGMOID:
         for i in range(offset, offset + count, lanes):
-            store(c, i, lanes, logistic(load(c, i, lanes)))
+            store(c, i, lanes, sigmoid(load(c, i, lanes)))
     else:
         for i in range(offset, offset + count, lanes):
             store(c, i, lanes, tanh(load(c, i, lanes)))

@@ -21,10 +21,11 @@ from fastrnn.kernels.primitives import (
     product_unpacked,
     restore_denormals,
     scatter_add,
+    sealed,
     tuple_at,
 )
 from fastrnn.kernels.scan import Scan
-from fastrnn.kernels.team import Team, share, share_rows, wait
+from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
 
 GATES = TOGETHER = 1
 APART = LATE = EARLY = SAVED = 0
@@ -142,7 +143,7 @@ def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, team, p):
     # Unpacked weights serve so few rows that there is one block: nobody overwrites what is read.
     for stripe in range(p.stripes):
         # A stripe is what one thread of a larger team would do.
-        part = Team(team.member * p.stripes + stripe, team.size * p.stripes, team.barrier, 0)
+        part = Team(team.member * p.stripes + stripe, team.size * p.stripes, team.barrier, 0, 0)
         for i in range(blocks):
             start = p.block * (i if s.direction > 0 else blocks - 1 - i)
             count = min(p.block, p.time - start)
@@ -264,22 +265,42 @@ def set_zero(array, team):
     fill_rows(array, first, 0, array[:0], 1, end - first)
 
 
-def forward(h, memory, saved, work, x, tokens, w_ih, w_hh, b_ih, b_hh, units, team, plan):
+def forward(h, memory, saved, work, seal, x, tokens, w_ih, w_hh, b_ih, b_hh, units, team, plan):
     """The whole layer in one call.
+
+    `work` keeps packed weights for the next call, unless `seal` is empty: `sealed`.
 
     `team` and `plan` are the integers of a `Team` and a `Layer`: as tuples they would take 3 us to
     come from Python.
     """
     of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
-    pack_forward(work, w_ih, w_hh, b_ih, b_hh, of_team, p)
+    begin(of_team)
+    checksum = 0
+    if seal.size:
+        of_input = w_ih[: 0 if p.tokens or p.unpacked else w_ih.size]
+        of_state = w_hh[: 0 if p.scan.unpacked else w_hh.size]
+        packed, checksum = sealed(seal, of_input, of_state, b_ih, b_hh, of_team)
+        if not packed:
+            pack_forward(work, w_ih, w_hh, b_ih, b_hh, of_team, p)
+            wait(of_team)
+            # Another thread may have written other weights meanwhile.
+            _, after = sealed(seal, of_input, of_state, b_ih, b_hh, of_team)
+            checksum = checksum if after == checksum else 0
+    else:
+        pack_forward(work, w_ih, w_hh, b_ih, b_hh, of_team, p)
     run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, of_team, p)
+    if seal.size and of_team.member == 0:
+        seal[0] = checksum
+    finish(of_team)
 
 
 def backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
              h, memory, saved, x, tokens, w_ih, w_hh, units, team, plan):  # fmt: skip
     """`run_backward` in one call, denormals being taken as zero; see `forward`."""
     of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
+    begin(of_team)
     before = flush_denormals()
     run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
                  h, memory, saved, x, tokens, w_ih, w_hh, units, of_team, p)  # fmt: skip
     restore_denormals(before)
+    finish(of_team)

@@ -97,7 +97,7 @@ def softmax_rows(logits, offset, rows, columns):
 def activate(c, offset, count, kind):
     """See `fastrnn.kernels.dense.activate`."""
     block = c[offset : offset + count]
-    block[...] = (np.maximum(block, 0), functions.logistic(block), np.tanh(block))[kind]
+    block[...] = (np.maximum(block, 0), functions.sigmoid(block), np.tanh(block))[kind]
 
 
 def slope(d, d_offset, c, offset, count, kind):

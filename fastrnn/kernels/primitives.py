@@ -21,6 +21,7 @@ if jit.DISABLED:
         scan_backward,
         scan_forward,
         scatter_add,
+        sealed,
         sigmoid_cross_entropy,
         softmax_cross_entropy,
         sum_of_squares,
@@ -83,6 +84,7 @@ else:
         product_unpacked,
     )
     from fastrnn.kernels.scan import scan_backward, scan_forward
+    from fastrnn.kernels.seal import sealed
     from fastrnn.kernels.tokens import gather, scatter_add
     from fastrnn.kernels.update import gradient_norm, sum_of_squares, update
     from fastrnn.simd.denormals import flush_denormals, restore_denormals
@@ -117,6 +119,7 @@ __all__ = [
     "scan_backward",
     "scan_forward",
     "scatter_add",
+    "sealed",
     "sigmoid_cross_entropy",
     "slope",
     "softmax_columns",

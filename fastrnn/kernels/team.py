@@ -10,24 +10,35 @@ from typing import NamedTuple
 
 from fastrnn.kernels import jit
 from fastrnn.kernels.jit import kernel
+from fastrnn.simd.signals import FINISHED, IDLE, POSTED
 
 if not jit.DISABLED:
-    from fastrnn.simd.barrier import meet
+    from fastrnn.simd.barrier import add_to_word, offer_core, pause, read_word, write_word
+
+#: Turns of a waiting loop, 2 us, before the core is offered to others in each.
+PATIENCE = 100
+#: Turns that a thread waits for the next call before it goes to sleep: about a millisecond on x86.
+#: To wake it takes 0.1 to 0.3 ms. It does not offer its core, which could take it seconds to get
+#: back.
+REST = 30000
 
 
 class Team(NamedTuple):
     """What one thread knows of its team."""
 
-    #: Which of the team's threads this is.
+    #: Which of the team's threads this is; the first is the caller.
     member: int
     size: int
-    #: Addresses of the barrier's counter and of the function that offers the core to others.
+    #: Address of the barrier: how many have come to it in all.
     barrier: int
+    #: Address of the function that offers the core to others, 0 if there is none.
     offer: int
+    #: Address of this thread's signal; for the caller, of the addresses of the others' signals.
+    signal: int
 
 
 #: A team of one.
-ALONE = Team(0, 1, 0, 0)
+ALONE = Team(0, 1, 0, 0, 0)
 
 
 @kernel
@@ -48,7 +59,43 @@ def share_rows(rows, team):
 
 
 @kernel
+def _wait_a_little(turn, team):
+    pause()
+    if turn >= PATIENCE and team.offer:
+        offer_core(team.offer)
+
+
+@kernel
 def wait(team):
-    """Wait for the others."""
+    """Wait for the others, unless one has failed."""
     if team.size > 1:
-        meet(team.barrier, team.size, team.offer)
+        goal = (add_to_word(team.barrier, 1) // team.size + 1) * team.size
+        turn = 0
+        while 0 <= read_word(team.barrier) < goal:
+            _wait_a_little(turn, team)
+            turn += 1
+
+
+@kernel
+def begin(team):
+    """Call those who rest from the call before; they find what to run."""
+    if team.size > 1 and team.member == 0:
+        for other in range(team.size - 1):
+            write_word(read_word(team.signal + 8 * other), POSTED)
+
+
+@kernel
+def finish(team):
+    """Wait until all are done; then all but the caller rest until the next call, for a while."""
+    if team.size > 1:
+        if team.member:
+            write_word(team.signal, IDLE)
+        wait(team)
+        if team.member == 0:
+            if read_word(team.barrier) >= 0:
+                write_word(team.barrier, FINISHED)
+        elif read_word(team.barrier) >= FINISHED:
+            turn = 0
+            while turn < REST and read_word(team.signal) != POSTED:
+                pause()
+                turn += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,21 +16,23 @@ from fastrnn.checks import (
     check_dtype,
     check_floats,
     check_integer,
+    check_lengths,
     check_number,
     check_seed,
     readable,
 )
 from fastrnn.explain import Plan, explain
 from fastrnn.layers.layouts import Layouts
+from fastrnn.layers.lengths import Ragged
 from fastrnn.layers.values import Grads, OneHot, State, Tape
-from fastrnn.params import Parameters, Spec
-from fastrnn.plan import WorkspacePool
+from fastrnn.params import HasParameters, Parameters, Spec
 from fastrnn.recurrence import Input, Weights
 from fastrnn.streaming import Stream
 from fastrnn.threads import check_threads, get_threads
+from fastrnn.workspaces import WorkspacePool, aligned_empty
 
 
-class Recurrent(FixedSizes, Layouts[State]):
+class Recurrent(FixedSizes, HasParameters, Layouts[State]):
     """Stacked, optionally bidirectional layers of one cell; `RNN` describes the parameters."""
 
     _fixed = frozenset(
@@ -105,60 +106,45 @@ class Recurrent(FixedSizes, Layouts[State]):
                 specs += [Spec(f"{name}_{end}", (hidden,), "(H,)") for name in self.cell.weights]
         return specs
 
-    @property
-    def params(self) -> dict[str, Array]:
-        """Parameters by name: views of `flat`. Assigning to a name copies into the view."""
-        return self._parameters.views
-
-    @property
-    def flat(self) -> Array:
-        """All parameters in one contiguous buffer."""
-        return self._parameters.flat
-
-    def state_dict(self) -> dict[str, Array]:
-        """Copies of the parameters by name."""
-        return self._parameters.state_dict()
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Copy parameters in; nothing is changed unless all names, shapes and types fit.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            For names that are missing or unknown, another precision, another shape.
-        """
-        self._parameters.load_state_dict(state_dict)
-
-    def __call__(self, x: ArrayLike | OneHot, state: Any = None) -> tuple[Array, State]:
+    def __call__(
+        self, x: ArrayLike | OneHot, state: Any = None, lengths: ArrayLike | None = None
+    ) -> tuple[Array, State]:
         """Run the layers for inference; nothing is kept, and dropout does not act.
 
         Parameters
         ----------
         x : array_like (T, N, I), or (N, T, I) with ``batch_first``, or (T, I); or OneHot
         state : ndarray (L*D, N, H), or (L*D, H) unbatched, or a tuple of them; zeros if None
+        lengths : array_like of int (N,), or () unbatched, optional
+            Steps of each sequence, from 0 to T, in any order; T if None. What `x` holds from
+            there on is not read, and the second direction begins at the sequence's last step: as
+            ``torch.nn``'s layers run what ``pack_padded_sequence`` packs.
 
         Returns
         -------
         output : ndarray (T, N, D*H), or as `x` is laid out
-            The last layer's h of every time.
+            The last layer's h of every time; zero beyond a sequence's length.
         state : as `state`
-            Each layer's and direction's state after its last step.
+            Each layer's and direction's state after each sequence's last step, the initial one
+            where there is none.
 
         Raises
         ------
         TypeError, ValueError
-            For a wrong type, precision or shape, before any work.
+            For a wrong type, precision or shape, or lengths outside [0, T], before any work.
         """
-        output, final, _ = self._run(x, state, keep=False)
+        output, final, _ = self._run(x, state, lengths, keep=False)
         return output, final
 
-    def forward(self, x: ArrayLike | OneHot, state: Any = None) -> tuple[Array, State, Tape]:
+    def forward(
+        self, x: ArrayLike | OneHot, state: Any = None, lengths: ArrayLike | None = None
+    ) -> tuple[Array, State, Tape]:
         """Run the layers and keep, in the tape, what `backward` needs; dropout acts.
 
         Arguments, results and errors are those of calling the layer. The output is read-only,
         since the tape holds the same memory.
         """
-        output, final, tape = self._run(x, state, keep=True)
+        output, final, tape = self._run(x, state, lengths, keep=True)
         assert tape is not None
         output.flags.writeable = False
         return output, final, tape
@@ -178,7 +164,8 @@ class Recurrent(FixedSizes, Layouts[State]):
         tape : Tape
             Of a call of `forward`. It can be used again.
         d_output : array_like, of the output's shape, optional
-            Gradient of the loss by the output; zero if None.
+            Gradient of the loss by the output; zero if None. What it holds beyond a sequence's
+            length is not read, and the input's gradient is zero there.
         d_state : as the final state, optional
             Gradient of the loss by the final state; zero if None.
         wants_x : bool
@@ -199,35 +186,42 @@ class Recurrent(FixedSizes, Layouts[State]):
             raise ValueError("tape must be of this layer, got one of another layer")
         if not tape.inputs:
             raise ValueError("tape must be what forward returned, got an empty one")
-        last = tape.inputs[0]
+        read, ragged = tape.inputs[0], tape.ragged
+        padded = ragged or read
+        ragged = ragged and ragged.borrowing(self._pool.arrays)
         d_outputs = recurrence.empty(self.dtype)
         if d_output is not None:
             d_array = check_floats("d_output", d_output, self.dtype)
-            shape = (last.time, last.batch, self.directions * self.hidden_size)
-            d_outputs = readable(
-                self._time_major("d_output", d_array, shape, "D*H", tape.batched)
-            ).reshape(-1)
-        d_final = self._state_arrays("d_state", d_state, last.batch, tape.batched)
+            shape = (padded.time, padded.batch, self.directions * self.hidden_size)
+            d_array = self._time_major("d_output", d_array, shape, "D*H", tape.batched)
+            d_outputs = readable(d_array).reshape(-1)
+            d_outputs = ragged.pack_gradient(d_outputs) if ragged else d_outputs
+        d_final = self._state_arrays("d_state", d_state, padded.batch, tape.batched)
         rows = self.num_layers * self.directions
-        carry = np.zeros((rows, len(self.cell.states), last.batch, self.hidden_size), self.dtype)
+        carry = np.zeros((rows, len(self.cell.states), padded.batch, self.hidden_size), self.dtype)
         for i, values in enumerate(d_final or ()):
             carry[:, i] = values
-        flat = np.empty_like(self.flat)
+        run: Any = ragged.backward if ragged else recurrence.backward
+        flat = aligned_empty(self.flat.size, self.dtype)
         parts = self._parameters.parts_of(flat)
         for layer in reversed(range(self.num_layers)):
             if layer < self.num_layers - 1 and tape.masks:
                 d_outputs = d_outputs * tape.masks[layer].reshape(-1)
             of_layer = slice(layer * self.directions, (layer + 1) * self.directions)
-            wants = layer > 0 or (wants_x and not last.is_tokens)
-            d_outputs = recurrence.backward(
+            wants = layer > 0 or (wants_x and not read.is_tokens)
+            d_outputs = run(
                 self.cell, tape.inputs[layer], tape.kept[layer], d_outputs, carry[of_layer],
                 self._weights(self.flat, layer), self._weights(flat, layer),
                 self._pool, wants_x=wants, threads=self.threads,
             )  # fmt: skip
         d_x = None
-        if wants_x and not last.is_tokens:
-            array = d_outputs.reshape(last.time, last.batch, self.input_size)
+        if wants_x and not read.is_tokens:
+            if ragged:
+                d_outputs = ragged.unpack(d_outputs, self.input_size)
+            array = d_outputs.reshape(padded.time, padded.batch, self.input_size)
             d_x = self._laid_out(array, tape.batched)
+        if ragged:
+            ragged.give_back()
         states = [carry[:, i] for i in range(carry.shape[1])]
         return Grads(
             d_x, self._state_out(states, tape.batched), self._parameters.views_of(parts), flat
@@ -286,19 +280,24 @@ class Recurrent(FixedSizes, Layouts[State]):
         )  # fmt: skip
 
     def _run(
-        self, x: ArrayLike | OneHot, state: Any, *, keep: bool
+        self, x: ArrayLike | OneHot, state: Any, lengths: ArrayLike | None, *, keep: bool
     ) -> tuple[Array, State, Tape | None]:
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
-        tape = Tape(self._parameters, batched) if keep else None
+        ragged = self._ragged(lengths, current, batched)
+        if ragged and not keep:
+            ragged = ragged.borrowing(self._pool.arrays)
+        run: Any = ragged.forward if ragged else recurrence.forward
+        tape = Tape(self._parameters, batched, ragged) if keep else None
         shape = (self.num_layers * self.directions, current.batch, self.hidden_size)
         final = [np.empty(shape, self.dtype) for _ in self.cell.states]
+        current = ragged.input(current) if ragged else current
         for layer in range(self.num_layers):
             first = layer * self.directions
             initial = states and [s[first : first + self.directions] for s in states]
-            kept = recurrence.forward(
+            kept = run(
                 self.cell, current, initial, self.hidden_size,
-                self._weights(self.flat, layer), self._pool, keep=keep,
+                self._weights(self.flat, layer), self._pool, keep=keep, layer=layer,
                 threads=self.threads,
             )  # fmt: skip
             for direction in range(self.directions):
@@ -316,7 +315,21 @@ class Recurrent(FixedSizes, Layouts[State]):
                     current.time, current.batch, output.shape[2], False, output.reshape(-1),
                     recurrence.empty(np.int64),
                 )  # fmt: skip
+        if ragged:
+            output = ragged.unpack(output.reshape(-1), output.shape[2])
+            ragged.give_back()
         return self._laid_out(output, batched), self._state_out(final, batched), tape
+
+    def _ragged(self, lengths: ArrayLike | None, x: Input, batched: bool) -> Ragged | None:
+        """Where the steps of sequences lie that do not all have T of them."""
+        if lengths is None:
+            return None
+        checked = check_lengths("lengths", lengths, x.time, (x.batch,) if batched else ())
+        if (checked == x.time).all():
+            return None
+        return Ragged(
+            checked, x.time, self.cell, self.input_size, self.hidden_size, tokens=x.is_tokens
+        )
 
     def _mask(self, shape: tuple[int, ...]) -> Array:
         (seed,) = self._dropout_seed.spawn(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Generic, cast
 
 import numpy as np
@@ -20,10 +19,10 @@ from fastrnn.checks import (
 )
 from fastrnn.layers.base import Recurrent
 from fastrnn.layers.values import Grads, State, Tape
-from fastrnn.params import Parameters
+from fastrnn.params import HasParameters, Parameters
 
 
-class OneStep(FixedSizes, Generic[State]):
+class OneStep(FixedSizes, HasParameters, Generic[State]):
     """One step of a cell: a `Recurrent` of one layer that reads one time.
 
     Parameters
@@ -65,30 +64,6 @@ class OneStep(FixedSizes, Generic[State]):
         specs = layer._parameters.specs
         specs = tuple(spec._replace(name=spec.name.removesuffix("_l0")) for spec in specs)
         self._parameters = Parameters(specs, layer.dtype, layer.flat)
-
-    @property
-    def params(self) -> dict[str, Array]:
-        """Parameters by name: views of `flat`. Assigning to a name copies into the view."""
-        return self._parameters.views
-
-    @property
-    def flat(self) -> Array:
-        """All parameters in one contiguous buffer."""
-        return self._layer.flat
-
-    def state_dict(self) -> dict[str, Array]:
-        """Copies of the parameters by name."""
-        return self._parameters.state_dict()
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Copy parameters in; nothing is changed unless all names, shapes and types fit.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            For names that are missing or unknown, another precision, another shape.
-        """
-        self._parameters.load_state_dict(state_dict)
 
     def __call__(self, x: ArrayLike, state: Any = None) -> State:
         """One step for inference.

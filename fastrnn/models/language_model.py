@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastrnn.cells import RNN_RELU, RNN_TANH
 from fastrnn.checks import (
-    Array,
     FixedSizes,
     check_bool,
     check_choice,
@@ -27,11 +26,11 @@ from fastrnn.data import Tokens, Vocabulary, parallel_streams
 from fastrnn.inference import Inference
 from fastrnn.model_plan import model_specs
 from fastrnn.models import checkpoint
-from fastrnn.params import Parameters
+from fastrnn.params import HasParameters, Parameters
 from fastrnn.training import History, Progress, Trainer, TrainingOptions, train
 
 
-class LanguageModel(FixedSizes):
+class LanguageModel(FixedSizes, HasParameters):
     """Predicts the next token of a text from all tokens before it, by recurrent layers.
 
     The layers are those of `fastrnn.RNN` on one-hot tokens; a linear layer on the last one's h
@@ -93,7 +92,7 @@ class LanguageModel(FixedSizes):
         self.history_ = History()
         self.vocabulary: Vocabulary | None = None
         self.vocabulary_size = 0
-        self._parameters: Parameters | None = None
+        self._parameters: Parameters | None = None  # type: ignore[assignment]
         self._trainer: Trainer | None = None
         self._restored: dict[str, Any] | None = None
         if vocabulary is not None:
@@ -115,30 +114,12 @@ class LanguageModel(FixedSizes):
         vars(self).update(vocabulary=None, vocabulary_size=0, _parameters=None)
 
     @property
-    def _built(self) -> Parameters:
+    def _held(self) -> Parameters:
         if self._parameters is None:
             raise RuntimeError(
                 "the model has no vocabulary yet: call fit, or give vocabulary= to LanguageModel"
             )
         return self._parameters
-
-    @property
-    def params(self) -> dict[str, Array]:
-        """Parameters by name, views of `flat`; assigning to a name copies into the view."""
-        return self._built.views
-
-    @property
-    def flat(self) -> Array:
-        """All parameters in one contiguous buffer."""
-        return self._built.flat
-
-    def state_dict(self) -> dict[str, Array]:
-        """Copies of the parameters by name."""
-        return self._built.state_dict()
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Copy parameters in; nothing is changed unless all names, shapes and types fit."""
-        self._built.load_state_dict(state_dict)
 
     def encode(self, data: str | ArrayLike, name: str = "data") -> Tokens:
         """`data` as token ids: a text by the vocabulary, integers checked to be in it.
@@ -303,7 +284,7 @@ class LanguageModel(FixedSizes):
     ) -> Trainer:
         before, epoch = self._trainer, (streams.shape[1] - 1) // options.sequence_length
         trainer = Trainer(
-            self.cell, self._built, self.num_layers, self.hidden_size, self.vocabulary_size,
+            self.cell, self._held, self.num_layers, self.hidden_size, self.vocabulary_size,
             options, streams, epoch, self.history_ if resume else History(),
         )  # fmt: skip
         if resume:
@@ -388,7 +369,7 @@ class LanguageModel(FixedSizes):
 
     def _inference(self) -> Inference:
         return Inference(
-            self.cell, self._built, self.num_layers, self.hidden_size, self.vocabulary_size
+            self.cell, self._held, self.num_layers, self.hidden_size, self.vocabulary_size
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

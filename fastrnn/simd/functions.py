@@ -29,11 +29,6 @@ def sigmoid(x: Any) -> Any:
     return np.where(x >= 0, np.ones_like(decayed), decayed) / (1 + decayed)
 
 
-def logistic(x: Any) -> Any:
-    """`sigmoid` in 0.7 of the time, within 3 ulp as long as it is a normal number."""
-    return sigmoid(x)
-
-
 def sqrt(x: Any) -> Any:
     """Square root."""
     return np.sqrt(x)

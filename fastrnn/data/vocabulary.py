@@ -1,18 +1,20 @@
-"""Text as integers: vocabularies, and one long text as parallel streams."""
+"""Text as integers: characters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn.checks import check_tokens
+from fastrnn.data.stored import Stored
 
 Tokens = NDArray[np.int64]
 
 
-class Vocabulary:
+class Vocabulary(Stored):
     """The characters of a text, numbered in the order of their code points.
 
     Parameters
@@ -20,6 +22,8 @@ class Vocabulary:
     characters : sequence of str
         Distinct single characters; character i is token i.
     """
+
+    kind: ClassVar[str] = "characters"
 
     def __init__(self, characters: Sequence[str]) -> None:
         wrong = [c for c in characters if not isinstance(c, str) or len(c) != 1]
@@ -68,6 +72,21 @@ class Vocabulary:
             raise ValueError(f"tokens must have one dimension, got shape {found.shape}")
         return "".join(self.characters[token] for token in found.tolist())
 
+    def config(self) -> dict[str, Any]:
+        """What `from_config` makes this vocabulary of, as JSON can hold it."""
+        return {"characters": self.characters}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Vocabulary:
+        """The vocabulary that `config` described."""
+        return cls(config["characters"])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.characters)
+
+    def __contains__(self, character: object) -> bool:
+        return isinstance(character, str) and len(character) == 1 and character in self.characters
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.characters == other.characters
 
@@ -80,29 +99,3 @@ class Vocabulary:
 
 def _code_points(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-
-
-def parallel_streams(tokens: Tokens, batch_size: int, steps: int) -> Tokens:
-    """Cut a text into `batch_size` streams of equal length, side by side.
-
-    A stream's last token is also the next stream's first one, so that no transition is lost but
-    those of the rest that does not divide. Each stream has at least ``steps + 1`` tokens.
-
-    Returns
-    -------
-    ndarray (batch_size, length)
-
-    Raises
-    ------
-    ValueError
-        If the text is too short.
-    """
-    transitions = (tokens.size - 1) // batch_size
-    if transitions < steps:
-        raise ValueError(
-            f"the text must have at least batch_size * sequence_length + 1 = "
-            f"{batch_size} * {steps} + 1 = {batch_size * steps + 1} tokens, got {tokens.size}"
-        )
-    starts = np.arange(batch_size)[:, None] * transitions
-    streams: Tokens = tokens[starts + np.arange(transitions + 1)]
-    return streams

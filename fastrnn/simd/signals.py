@@ -1,0 +1,12 @@
+"""Words by which threads tell each other how far they are."""
+
+from __future__ import annotations
+
+#: A thread's signal: it looks out for a call, or a call is there.
+IDLE = 0
+POSTED = 1
+
+#: A barrier's counter, besides how many have come to it: one has failed, or all have finished, and
+#: nobody waits there any more.
+BROKEN = -(1 << 62)
+FINISHED = -(1 << 61)
