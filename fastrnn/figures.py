@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastrnn.checks import Array
 from fastrnn.training import History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TRAINING, VALIDATION, LIMIT = "#4c78a8", "#d1495b", "#5a5a5a"
 
@@ -16,6 +22,40 @@ def require_matplotlib() -> None:
     """ImportError with the one line that helps, if figures cannot be drawn."""
     if importlib.util.find_spec("matplotlib") is None:
         raise ImportError("figures need matplotlib: pip install 'fastrnn[plot]'")
+
+
+def new_figure(width: float = 8, height: float = 4.5) -> Figure:
+    """A figure without axes, of so many inches."""
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
+    """Give axes their names and the looks of all figures here."""
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_limit(axes: Axes, value: float, text: str) -> None:
+    """Draw a value that is to be reached across, and say so at the right."""
+    axes.axhline(value, color=LIMIT, linestyle="--", linewidth=1)
+    axes.annotate(
+        text, (1, value), xycoords=("axes fraction", "data"),
+        xytext=(-4, 3), textcoords="offset points", ha="right", color=LIMIT, fontsize=9,
+    )  # fmt: skip
+
+
+def draw_curve(axes: Axes, x: Array, y: Array, color: str, label: str, form: str) -> None:
+    """Draw a line and write its last value at its end."""
+    axes.plot(x, y, color=color, linewidth=1.6, label=label, marker="o" if len(x) < 3 else "")
+    axes.annotate(
+        f"{y[-1]:{form}}", (x[-1], y[-1]), color=color, fontsize=9,
+        xytext=(4, 0), textcoords="offset points", va="center", annotation_clip=False,
+    )  # fmt: skip
 
 
 def loss_curve(
@@ -44,11 +84,15 @@ def loss_curve(
     ImportError
         Without matplotlib.
     """
-    require_matplotlib()
-    from matplotlib.figure import Figure
+    figure = new_figure()
+    draw_history(figure.add_subplot(), history, title=title, limit=limit, unit=unit)
+    figure.savefig(path, format="png")
 
-    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
+
+def draw_history(
+    axes: Axes, history: History, *, title: str, limit: float | None, unit: str
+) -> None:
+    """Draw what `loss_curve` has on axes."""
     loss = np.asarray(history.loss)
     steps = np.arange(1, loss.size + 1)
     window = max(1, loss.size // 100)
@@ -65,14 +109,7 @@ def loss_curve(
             xytext=(6, 0), textcoords="offset points", va="center",
         )  # fmt: skip
     if limit is not None:
-        axes.axhline(limit, color=LIMIT, linestyle="--", linewidth=1)
-        axes.annotate(
-            f"to be reached: below {limit:.1f}", (1, limit), xycoords=("axes fraction", "data"),
-            xytext=(-4, 3), textcoords="offset points", ha="right", color=LIMIT, fontsize=9,
-        )  # fmt: skip
-    axes.set(xlabel="training step", ylabel=f"loss ({unit})", xlim=(0, None))
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+        draw_limit(axes, limit, f"to be reached: below {limit:.1f}")
+    dress(axes, title, "training step", f"loss ({unit})")
+    axes.set_xlim(0, None)
     axes.legend(frameon=False)
-    figure.savefig(path, format="png")

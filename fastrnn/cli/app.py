@@ -10,6 +10,7 @@ import typer
 
 import fastrnn
 from fastrnn.cli.errors import GoalMissedError
+from fastrnn.cli.run_example import app as examples
 from fastrnn.cli.screen import Screen
 
 app = typer.Typer(
@@ -20,6 +21,8 @@ app = typer.Typer(
     help="Recurrent networks at the speed of the machine. Begin with: fastrnn demo",
     epilog="Exit codes: 0 done, 1 failed, 2 bad argument, 130 interrupted by Ctrl-C.",
 )
+
+app.add_typer(examples, name="examples")
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout; all else goes to stderr.")

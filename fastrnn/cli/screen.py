@@ -22,6 +22,9 @@ from fastrnn.training import Progress
 #: Seconds between lines of progress where there is no terminal.
 LINE_SECONDS = 2.0
 
+#: Shows a step, of how many, and what is said about it.
+Show = Callable[[int, int, str], None]
+
 
 class Screen:
     """Where a command talks.
@@ -89,19 +92,32 @@ class Screen:
 
     @contextmanager
     def training(self, first: int, last: int) -> Iterator[Callable[[Progress], None]]:
-        """Show a training from step `first` to step `last`: a bar, or lines at intervals.
+        """Show a training from step `first` to step `last`.
 
         Yields
         ------
         callable
             For `fastrnn.LanguageModel.fit` as its `progress`.
         """
+        with self.steps(first) as show:
+            yield lambda now: show(now.step, now.total, _figures(now))
+
+    @contextmanager
+    def steps(self, first: int = 0) -> Iterator[Show]:
+        """Show work of many steps, `first` of them done before: a bar, or lines at intervals.
+
+        Yields
+        ------
+        callable
+            To be called with the step that was done, with how many there are, and with what is to
+            be said about it.
+        """
         shown = self._bar if self._console.is_interactive else self._lines
-        with shown(first, last) as show:
+        with shown(first) as show:
             yield show
 
     @contextmanager
-    def _bar(self, first: int, last: int) -> Iterator[Callable[[Progress], None]]:
+    def _bar(self, first: int) -> Iterator[Show]:
         bar = Bar(
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
@@ -111,15 +127,15 @@ class Screen:
             console=self._console,
         )
         with bar:
-            task = bar.add_task("", total=last - first, figures="starting")
+            task = bar.add_task("", total=0, figures="starting")
 
-            def show(now: Progress) -> None:
-                bar.update(task, completed=now.step - first, figures=_figures(now))
+            def show(step: int, total: int, text: str) -> None:
+                bar.update(task, completed=step - first, total=total - first, figures=text)
 
             yield show
 
     @contextmanager
-    def _lines(self, first: int, last: int) -> Iterator[Callable[[Progress], None]]:
+    def _lines(self, first: int) -> Iterator[Show]:
         yield _Lines(self.say)
 
 
@@ -130,16 +146,16 @@ class _Lines:
         self._say = say
         self._first, self._start, self._said = 0, 0.0, 0.0
 
-    def __call__(self, now: Progress) -> None:
+    def __call__(self, step: int, total: int, text: str) -> None:
         clock = time.perf_counter()
         if not self._start:  # what came before may have been compilation
-            self._first, self._start, self._said = now.step, clock, clock
-        if now.step < now.total and clock - self._said < LINE_SECONDS:
+            self._first, self._start, self._said = step, clock, clock
+        if step < total and clock - self._said < LINE_SECONDS:
             return
         self._said = clock
-        done = max(1, now.step - self._first)
-        left = (clock - self._start) / done * (now.total - now.step)
-        self._say(f"  step {now.step}/{now.total}  {_figures(now)}  {left:.0f} s left")
+        done = max(1, step - self._first)
+        left = (clock - self._start) / done * (total - step)
+        self._say(f"  step {step}/{total}  {text}  {left:.0f} s left")
 
 
 def _finite(value: Any) -> Any:

@@ -1,0 +1,42 @@
+"""The character language model of min-char-rnn, with its own settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fastrnn.cli.examples.example import option
+from fastrnn.cli.examples.text import Writer
+from fastrnn.data import Tokens, Vocabulary
+from fastrnn.models import LanguageModel
+
+
+@dataclass(kw_only=True)
+class Chars(Writer):
+    """S3's model on characters."""
+
+    summary = "A character language model with min-char-rnn's settings, on English or your text"
+    share: ClassVar[float] = 0.85
+    end_point = f"loss on held-out text: {share} of a table's of pairs of characters"
+    takes = "20 s"
+    unit = "character"
+    fit_options: ClassVar[dict[str, Any]] = {
+        "sequence_length": 25,
+        "batch_size": 1,
+        "optimizer": "adagrad",
+        "learning_rate": 0.1,
+        "clip_norm": None,
+        "clip_value": 5.0,
+    }
+
+    steps: int = option(100_000, "Training steps.", least=1)
+
+    def build(self, training: str, held_out: str) -> tuple[LanguageModel, Tokens, Tokens]:
+        """100 units, as published."""
+        vocabulary = Vocabulary.of(training + held_out)
+        model = LanguageModel(100, vocabulary=vocabulary, dtype=self.dtype, seed=self.seed)
+        return model, model.encode(training), model.encode(held_out)
+
+    def write(self) -> str:
+        """Three hundred characters."""
+        return str(self.model.sample(300, temperature=0.7, seed=self.seed))
