@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: Steps of which each is drawn; more of them are a wall.
+MOST_SINGLE = 20_000
+
 TRAINING, VALIDATION, LIMIT = "#4c78a8", "#d1495b", "#5a5a5a"
 
 
@@ -40,22 +43,20 @@ def dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def draw_limit(axes: Axes, value: float, text: str) -> None:
-    """Draw a value that is to be reached across, and say so at the right."""
+def draw_limit(axes: Axes, value: float, text: str, *, below: bool = False) -> None:
+    """Draw a value across, and say at the right what it is, above or below the line."""
     axes.axhline(value, color=LIMIT, linestyle="--", linewidth=1)
     axes.annotate(
         text, (1, value), xycoords=("axes fraction", "data"),
-        xytext=(-4, 3), textcoords="offset points", ha="right", color=LIMIT, fontsize=9,
+        xytext=(-4, -3 if below else 3), textcoords="offset points", ha="right",
+        va="top" if below else "bottom", color=LIMIT, fontsize=9,
     )  # fmt: skip
 
 
 def draw_curve(axes: Axes, x: Array, y: Array, color: str, label: str, form: str) -> None:
-    """Draw a line and write its last value at its end."""
-    axes.plot(x, y, color=color, linewidth=1.6, label=label, marker="o" if len(x) < 3 else "")
-    axes.annotate(
-        f"{y[-1]:{form}}", (x[-1], y[-1]), color=color, fontsize=9,
-        xytext=(4, 0), textcoords="offset points", va="center", annotation_clip=False,
-    )  # fmt: skip
+    """Draw a line whose label has its last value."""
+    marker = "o" if len(x) < 3 else ""
+    axes.plot(x, y, color=color, linewidth=1.6, label=f"{label}: {y[-1]:{form}}", marker=marker)
 
 
 def loss_curve(
@@ -97,7 +98,8 @@ def draw_history(
     steps = np.arange(1, loss.size + 1)
     window = max(1, loss.size // 100)
     mean = np.convolve(loss, np.full(window, 1 / window), "valid")
-    axes.plot(steps, loss, color=TRAINING, alpha=0.2, linewidth=0.6)
+    if loss.size <= MOST_SINGLE:
+        axes.plot(steps, loss, color=TRAINING, alpha=0.2, linewidth=0.6)
     centre = steps[window - 1 :] - (window - 1) / 2
     label = f"training, mean of {window} steps" if window > 1 else "training"
     axes.plot(centre, mean, color=TRAINING, linewidth=1.6, label=label)

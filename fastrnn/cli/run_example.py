@@ -33,34 +33,40 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout; all else goes to stderr.")
 ]
 
-app = typer.Typer(
-    help="Run a published system to its end point, and draw what it learnt. "
-    "Without a name: list them."
-)
 
-
-@app.callback(invoke_without_command=True, epilog="Example: fastrnn examples sine")
-def _examples(context: typer.Context, json: Json = False) -> None:
-    if context.invoked_subcommand is not None:
-        return
-    screen = Screen(as_json=json)
-    for one in EXAMPLES:
-        screen.say(f"  {_name(one):<10} {one.summary}")
-        screen.say(f"  {'':<10} {one.end_point}; about {one.takes}", style="dim")
-    screen.say("\n  Run one: fastrnn examples NAME; its options: fastrnn examples NAME --help")
+def show_list(screen: Screen) -> None:
+    """``fastrnn examples``."""
+    for example in EXAMPLES:
+        screen.say(f"  {_name(example):<10} {example.summary}")
+        screen.say(f"  {'':<10} {example.end_point}; {example.takes}", style="dim")
+    screen.say(
+        "\n  Run one: fastrnn examples NAME; its options: fastrnn examples NAME --help\n"
+        "  The first run also compiles kernels for this machine, which takes 5 to 20 s."
+    )
     screen.result(
         {
             "examples": [
                 {
-                    "name": _name(one),
-                    "summary": one.summary,
-                    "end_point": one.end_point,
-                    "takes": one.takes,
+                    "name": _name(example),
+                    "summary": example.summary,
+                    "end_point": example.end_point,
+                    "takes": example.takes,
                 }
-                for one in EXAMPLES
+                for example in EXAMPLES
             ]
         }
     )
+
+
+def commands() -> dict[str, Any]:
+    """The commands by name, as typer's groups hold them."""
+    app = typer.Typer()
+    for example in EXAMPLES:
+        text = f"{example.summary}.\n\nEnd point: {example.end_point}. Takes {example.takes}."
+        app.command(_name(example), help=text)(_command(example))
+    group: Any = typer.main.get_command(app)
+    found: dict[str, Any] = group.commands
+    return found
 
 
 def _name(example: type[Example]) -> str:
@@ -97,13 +103,6 @@ def _command(kind: type[Example]) -> Callable[..., None]:
     return command
 
 
-for _kind in EXAMPLES:
-    app.command(
-        _name(_kind),
-        help=f"{_kind.summary}\n\nEnd point: {_kind.end_point}. Takes about {_kind.takes}.",
-    )(_command(_kind))
-
-
 def run(screen: Screen, example: Example, figure: Path) -> None:
     """Run an example: prepare, train, judge, draw.
 
@@ -133,10 +132,11 @@ def run(screen: Screen, example: Example, figure: Path) -> None:
         interrupted = True
     if not example.rows:
         raise StoppedError(f"interrupted before there was anything to draw: no {figure}")
-    ends = example.judge()
     canvas = new_figure()
     example.draw(canvas)
     canvas.savefig(figure, format="png")
+    with screen.busy("  testing ..."):
+        ends = example.judge()
     seconds, compiling = time.perf_counter() - start, jit.compile_seconds()
     missed = [end for end in ends if not end.reached]
     screen.table(
@@ -164,7 +164,7 @@ def run(screen: Screen, example: Example, figure: Path) -> None:
     if missed:
         raise GoalMissedError(
             "the end point was not reached: "
-            + "; ".join(f"{e.what} is {e.value:{e.form}}, must be {e.wanted}" for e in missed)
+            + "; ".join(f"{end.what}: {end.value:{end.form}}" for end in missed)
         )
     screen.say("  The end point was reached.")
 

@@ -57,7 +57,7 @@ class Example:
         What was noted on the way: the step, and figures by name.
     """
 
-    #: What it does, where it ends, and how long that takes, as they are listed.
+    #: What it does, where it ends, and how long that takes, as they are listed; no full stops.
     summary: ClassVar[str]
     end_point: ClassVar[str]
     takes: ClassVar[str]
@@ -134,5 +134,5 @@ class Example:
             ):
                 draw_curve(axes, self.noted("step"), self.noted(key), color, part, ".3g")
             dress(axes, title, xlabel, unit)
+            axes.legend(frameon=False, loc="upper right" if name == "loss" else "lower right")
         panels[0].set_yscale("log" if logarithmic else "linear")
-        panels[0].legend(frameon=False)

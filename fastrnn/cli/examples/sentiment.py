@@ -24,7 +24,7 @@ class Sentiment(Example):
 
     summary = "58 phrases, good or bad, read word by word"
     end_point = "all of the 58 phrases and of the 20 of the test right"
-    takes = "1 s"
+    takes = "about 1 s"
 
     epochs: int = option(1000, "Passes over the phrases.", least=1)
     dtype: str = option("float64", "float32 or float64.")
@@ -33,9 +33,7 @@ class Sentiment(Example):
         """The published phrases, as indices of words."""
         texts = data.sentiment_phrases()
         words = data.WordVocabulary.of(text for part in texts for text in part.texts)
-        self.parts = [
-            ([words.encode(text) for text in part.texts], part.labels) for part in texts
-        ]
+        self.parts = [([words.encode(text) for text in part.texts], part.labels) for part in texts]
         np.random.seed(self.seed)
         self.rnn = RNN(len(words), 2, dtype=self.dtype)
         return [

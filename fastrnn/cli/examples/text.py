@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: The part of a user's text, at its end, that is held out.
 HELD_OUT = 0.1
+#: Tokens that a sample is given, and that it has.
+PRIME, SAMPLE = 12, 240
 #: Validations on the way.
 VALIDATIONS = 16
 #: Tokens of all the text that a token's own pairs are mixed with.
@@ -45,8 +47,8 @@ class Writer(Example):
         """The model, and both texts as tokens."""
         raise NotImplementedError
 
-    def write(self) -> str:
-        """Some text by the model."""
+    def text_of(self, tokens: Tokens) -> str:
+        """Tokens as people read them."""
         raise NotImplementedError
 
     def prepare(self) -> Facts:
@@ -97,17 +99,21 @@ class Writer(Example):
 
     def draw(self, figure: Figure) -> None:
         """The loss of every step, the validations, and what is to be reached."""
+        source = self.text or "Python's help topics"
         draw_history(
             figure.add_subplot(),
             self.model.history_,
-            title=f"A language model on {'Python help topics' if self.text is None else self.text}",
+            title=f"A language model of {self.unit}s on {source}",
             limit=self.limit,
             unit=f"nats per {self.unit}",
         )
 
     def samples(self) -> list[tuple[str, str]]:
-        """What it writes now."""
-        return [("a sample:", self.write())]
+        """How the held-out text might go on."""
+        prime = self.validation[:PRIME]
+        drawn = self.model.sample(SAMPLE, prime, temperature=0.7, seed=self.seed)
+        text = drawn if isinstance(drawn, str) else self.text_of(drawn)
+        return [(f"a sample, after {self.text_of(prime)!r}:", text)]
 
 
 def pair_loss(training: Tokens, held_out: Tokens, size: int) -> float:
