@@ -120,8 +120,7 @@ def demo(
 def _list_examples(context: typer.Context, json: Json = False) -> None:
     """Run a published system to its end point, and draw what it learnt; without a name, list them.
 
-    Each shows its progress, says at the end whether the end point was reached (exit code 0 or 1),
-    and saves a figure, after Ctrl-C too.
+    Says whether the end point was reached (exit code 0 or 1), and saves a figure.
     """
     from fastrnn.cli.run_example import show_list
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from fastrnn.cli.app import Json
 from fastrnn.cli.errors import GoalMissedError, StoppedError
 from fastrnn.cli.examples.addition import Addition
 from fastrnn.cli.examples.chars import Chars
@@ -28,10 +29,6 @@ from fastrnn.figures import new_figure, require_matplotlib
 EXAMPLES: tuple[type[Example], ...] = (
     Sine, Chars, Words, Addition, Spirals, Sentiment, Digits, Imdb,
 )  # fmt: skip
-
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on stdout; all else goes to stderr.")
-]
 
 
 def show_list(screen: Screen) -> None:

@@ -51,7 +51,7 @@ class Imdb(Example):
     data: Path | None = option(
         None, "The standard imdb.npz; without it, synthetic reviews of its lengths and words."
     )
-    sequences: int = option(SEQUENCES, "Reviews to train on, at most.", least=2)
+    sequences: int = option(SEQUENCES, "Reviews to train on, and to test on, at most.", least=2)
     epochs: int = option(2, "Passes over them.", least=1)
 
     def prepare(self) -> Facts:
