@@ -1,4 +1,8 @@
-"""The character language model of min-char-rnn, with its own settings."""
+"""The character language model of min-char-rnn: its sizes and its Adagrad, on eight streams.
+
+With one stream, as published, two of ten seeds ended far from the others: Adagrad's first steps
+are large. Eight streams and a rate that rises at first end within 0.02 nats of each other.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +19,22 @@ from fastrnn.models import LanguageModel
 class Chars(Writer):
     """S3's model on characters."""
 
-    summary = "A character language model with min-char-rnn's settings, on English or your text"
-    share: ClassVar[float] = 0.75
+    summary = "The character language model of min-char-rnn, on English or your text"
+    share: ClassVar[float] = 0.7
     end_point = f"loss on held-out text: {share} of a table's of pairs of characters"
     takes = "about 10 s"
     unit = "character"
     fit_options: ClassVar[dict[str, Any]] = {
         "sequence_length": 25,
-        "batch_size": 1,
+        "batch_size": 8,
         "optimizer": "adagrad",
         "learning_rate": 0.1,
+        "warmup_steps": 500,
         "clip_norm": None,
         "clip_value": 5.0,
     }
 
-    steps: int = option(100_000, "Training steps.", least=1)
+    steps: int = option(15_000, "Training steps.", least=1)
 
     def build(self, training: str, held_out: str) -> tuple[LanguageModel, Tokens, Tokens]:
         """100 units, as published."""

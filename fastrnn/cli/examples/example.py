@@ -135,4 +135,5 @@ class Example:
                 draw_curve(axes, self.noted("step"), self.noted(key), color, part, ".3g")
             dress(axes, title, xlabel, unit)
             axes.legend(frameon=False, loc="upper right" if name == "loss" else "lower right")
+            axes.margins(y=0.2)
         panels[0].set_yscale("log" if logarithmic else "linear")

@@ -22,7 +22,7 @@ BATCH, RATE = 32, 3e-3
 #: Reviews that are read at one time where nothing is learnt; those of a point of the curves.
 TOGETHER, SOME = 256, 1000
 #: Points of the curves in an epoch.
-POINTS = 5
+POINTS = 8
 #: Accuracies to be reached: on the synthetic corpus, 0.937 was seen; on the real one, a guess.
 LIMIT, REAL_LIMIT = 0.92, 0.8
 
@@ -120,10 +120,10 @@ class Imdb(Example):
 
     def draw(self, figure: Figure) -> None:
         """Loss and accuracy, training beside some of the test."""
-        corpus = "synthetic corpus" if self.data is None else "IMDB"
+        corpus = "synthetic" if self.data is None else "IMDB's"
         self.draw_learning(
             figure,
-            (f"Reviews of up to {LENGTH} words ({corpus}): loss", "Accuracy"),
+            (f"Reviews, {corpus}: loss", "Accuracy"),
             ("cross-entropy (nats)", "part of the reviews"),
             (f"{SOME:,} reviews trained on", f"{SOME:,} of the test"),
             xlabel=f"batches of {BATCH} reviews",
