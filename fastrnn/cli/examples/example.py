@@ -135,5 +135,9 @@ class Example:
                 draw_curve(axes, self.noted("step"), self.noted(key), color, part, ".3g")
             dress(axes, title, xlabel, unit)
             axes.legend(frameon=False, loc="upper right" if name == "loss" else "lower right")
-            axes.margins(y=0.2)
-        panels[0].set_yscale("log" if logarithmic else "linear")
+        panels[0].margins(y=0.2)  # room for the legend
+        if logarithmic:
+            panels[0].set_yscale("log")
+        else:
+            panels[0].set_ylim(bottom=0)
+        panels[1].set_ylim(max(0.0, panels[1].get_ylim()[0]), 1.02)
