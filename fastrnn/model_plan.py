@@ -15,6 +15,9 @@ from fastrnn.plan import Regions, plan_layer, tile_shape
 #: Rows of logits that exist at one time, at most.
 HEAD_ROWS = 256
 
+#: Name of the parameter that the first layer reads tokens by.
+EMBEDDING = "weight_embedding"
+
 
 class ModelPlan(NamedTuple):
     """A language model's sizes as its kernels take them, and what they need."""
@@ -49,9 +52,11 @@ def plan_model(
     layers: int,
     *,
     keep: bool,
+    embedding: int = 0,
 ) -> ModelPlan:
     """Plan a language model's passes over blocks of `time` tokens in `batch` streams.
 
+    The first layer reads rows of an embedding of so many numbers, or without one the tokens.
     Passes over single tokens use packed weights again and again.
     """
     from fastrnn.kernels.language_model import Model
@@ -63,9 +68,10 @@ def plan_model(
     def padded(columns: int) -> int:
         return -(-columns // width) * width
 
+    one_hot = not embedding
     first = plan_layer(
-        cell, dtype, time, batch, vocabulary, hidden, tokens=True, token_rows=True, keep=keep,
-        reuse=time == 1,
+        cell, dtype, time, batch, vocabulary if one_hot else embedding, hidden, tokens=one_hot,
+        token_rows=one_hot, keep=keep, reuse=time == 1,
     )  # fmt: skip
     other = plan_layer(cell, dtype, time, batch, hidden, hidden, keep=keep, reuse=time == 1)
     rows = min(HEAD_ROWS, time * batch)
@@ -82,6 +88,7 @@ def plan_model(
         backward_panels=regions.add(vocabulary * padded(hidden)) if keep else 0,
         row_panels=regions.add(rows * padded(hidden)) if keep else 0,
         scratch=regions.add((tile_rows * vectors + K_BLOCK) * width),
+        embedding=embedding,
     )
     work = max(first.work, other.work if layers > 1 else 0, regions.size)
     return ModelPlan(
@@ -93,23 +100,39 @@ def plan_model(
 def model_offsets(parameters: Parameters, layers: int) -> Array:
     """Where the kernels find each layer's parameters and the head's; see `language_model`."""
     offsets = np.zeros(4 * (layers + 1), np.int64)
-    offsets[: 4 * layers + 2] = parameters.offsets[: 4 * layers + 2]
+    starts = parameters.offsets[: 4 * layers + 3]
+    offsets[: len(starts)] = starts
     return offsets
 
 
-def model_specs(cell: Cell, layers: int, hidden: int, vocabulary: int) -> list[Spec]:
-    """The parameters of a language model, in their order; see `fastrnn.LanguageModel`."""
+def embedding_size(parameters: Parameters) -> int:
+    """Numbers of a row of the embedding, 0 without one."""
+    table = parameters.views.get(EMBEDDING)
+    return 0 if table is None else int(table.shape[1])
+
+
+def model_specs(
+    cell: Cell, layers: int, hidden: int, vocabulary: int, embedding: int = 0
+) -> list[Spec]:
+    """The parameters of a language model, in their order; see `fastrnn.LanguageModel`.
+
+    The embedding is the last: frozen, it is what the gradients and the optimiser do not reach.
+    """
     gates = len(cell.gates)
     rows, meaning = gates * hidden, "H" if gates == 1 else f"{gates}*H"
+    lowest = (embedding, "D") if embedding else (vocabulary, "V")
     specs = []
     for k in range(layers):
-        inputs, read = (hidden, "H") if k else (vocabulary, "V")
+        inputs, read = (hidden, "H") if k else lowest
+        one_hot = k == 0 and not embedding
         specs += [
-            Spec(f"weight_ih_l{k}", (rows, inputs), f"({meaning}, {read})", transposed=k == 0),
+            Spec(f"weight_ih_l{k}", (rows, inputs), f"({meaning}, {read})", transposed=one_hot),
             Spec(f"weight_hh_l{k}", (rows, hidden), f"({meaning}, H)"),
             Spec(f"bias_ih_l{k}", (rows,), f"({meaning},)"),
             Spec(f"bias_hh_l{k}", (rows,), f"({meaning},)"),
         ]
     specs.append(Spec("weight_out", (vocabulary, hidden), "(V, H)"))
     specs.append(Spec("bias_out", (vocabulary,), "(V,)"))
+    if embedding:
+        specs.append(Spec(EMBEDDING, (vocabulary, embedding), "(V, D)"))
     return specs

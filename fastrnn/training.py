@@ -19,7 +19,7 @@ import numpy as np
 from fastrnn.cells import Cell
 from fastrnn.checks import Array, check_choice, check_integer, check_number
 from fastrnn.data import Tokens
-from fastrnn.model_plan import model_offsets, plan_model
+from fastrnn.model_plan import embedding_size, model_offsets, plan_model
 from fastrnn.optimizers import OPTIMIZERS, Optimizer
 from fastrnn.params import Parameters
 from fastrnn.workspaces import aligned_empty
@@ -154,7 +154,9 @@ class Trainer:
         Steps of the whole training, by which the learning rate is scheduled.
     held_out : float, optional
         Fraction of the text at its end that is kept for validation, and is not in `streams`.
-    slots : ndarray (number of slots, parameters)
+    frozen : bool
+        Whether the embedding, the end of the parameters, stays as it is.
+    slots : ndarray (number of slots, parameters that are trained)
         The optimiser's state.
     h, memory : ndarray
         The states carried over, in their first slots.
@@ -170,6 +172,7 @@ class Trainer:
     total: int
     history: History
     held_out: float | None = None
+    frozen: bool = False
     slots: Array = field(init=False)
     h: Array = field(init=False)
     memory: Array = field(init=False)
@@ -179,15 +182,20 @@ class Trainer:
         self._plan = plan_model(
             self.cell, dtype, options.sequence_length, options.batch_size,
             self.vocabulary, self.hidden, self.layers, keep=True,
+            embedding=embedding_size(self.parameters),
         )  # fmt: skip
         plan = self._plan
-        self.slots = np.zeros((options.rule.slots, self.parameters.flat.size), dtype)
+        embedded = plan.time * plan.batch * plan.model.embedding
+        table = self.vocabulary * plan.model.embedding if self.frozen else 0
+        self.slots = np.zeros((options.rule.slots, self.parameters.flat.size - table), dtype)
         self.h, self.memory = plan.states(dtype)
         unit = plan.batch * plan.hidden
         self._saved = np.empty(plan.layers * plan.time * plan.saved * unit, dtype)
         self._d_h = np.empty(min(2, plan.layers) * plan.time * unit, dtype)
         self._carry = np.empty((1 + plan.others) * unit, dtype)
         self._work = aligned_empty(plan.work, dtype)
+        self._x = np.empty(embedded, dtype)
+        self._d_x = np.empty(0 if self.frozen else embedded, dtype)
         self._grads = np.zeros_like(self.parameters.flat)
         self._tokens = np.empty(plan.time * plan.batch, np.int64)
         self._targets = np.empty_like(self._tokens)
@@ -217,7 +225,7 @@ class Trainer:
 
     @property
     def gradients(self) -> dict[str, Array]:
-        """The last step's gradients by name, before clipping."""
+        """The last step's gradients by name, before clipping; zeros of what is frozen."""
         return self.parameters.views_of(self.parameters.parts_of(self._grads))
 
     @property
@@ -251,10 +259,11 @@ class Trainer:
         before, start = self.step, time.perf_counter()
         try:
             model_drivers(self.cell, options.rule).train_steps(
-                losses, norms, self.parameters.flat, self._grads, self.slots.reshape(-1),
-                self.h, self.memory, self._saved, self._d_h, self._carry, self._work,
-                self._tokens, self._targets, hypers, self._offsets, self.streams.reshape(-1),
-                self.streams.shape[1], self._counters, float(norm_limit), plan.model,
+                losses, norms, self.parameters.flat, self._grads[: self.slots.shape[1]],
+                self.slots.reshape(-1), self.h, self.memory, self._saved, self._d_h, self._carry,
+                self._work, self._x, self._d_x, self._tokens, self._targets, hypers, self._offsets,
+                self.streams.reshape(-1), self.streams.shape[1], self._counters, float(norm_limit),
+                plan.model,
             )  # fmt: skip
         finally:
             # Ctrl-C is raised when the kernels return: what they did is recorded all the same.

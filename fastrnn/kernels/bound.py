@@ -141,6 +141,8 @@ def model_drivers(cell: Cell, optimizer: Optimizer) -> ModelDrivers:
     }
     for part in (
         language_model.load_block,
+        language_model.embed,
+        language_model.embed_backward,
         language_model.forward_layer,
         language_model.run_head,
         language_model.backward_layer,

@@ -9,7 +9,11 @@ Flat arrays, with V tokens in the vocabulary, L layers and the names of `fastrnn
     States of all layers; slot 0 holds the states carried over.
 ``offsets`` (L + 1, 4)
     Where each layer's weight_ih, weight_hh, bias_ih and bias_hh begin in ``params``, and last
-    those of weight_out (V, H) and bias_out (V).
+    those of weight_out (V, H), bias_out (V) and, if there is one, weight_embedding (V, D).
+``x``, ``d_x`` (T, N, D)
+    The tokens' rows of the embedding, which the first layer reads, and their gradients; empty
+    without an embedding, and `d_x` where it is frozen, which is the end of ``params`` beyond that
+    of ``grads``.
 ``data`` (N, length)
     The text as N parallel streams.
 """
@@ -26,10 +30,12 @@ from fastrnn.kernels.primitives import (
     copy,
     fill_rows,
     flush_denormals,
+    gather,
     gradient_norm,
     pack,
     product,
     restore_denormals,
+    scatter_add,
     softmax_cross_entropy,
 )
 from fastrnn.kernels.team import ALONE
@@ -46,7 +52,7 @@ update: Any = None
 class Model(NamedTuple):
     """Sizes and workspace of a language model; `fastrnn.training` makes it."""
 
-    #: The first layer reads tokens, the others read states.
+    #: The first layer reads tokens, or rows of an embedding, the others read states.
     first: Layer
     other: Layer
     layers: int
@@ -59,6 +65,8 @@ class Model(NamedTuple):
     backward_panels: int
     row_panels: int
     scratch: int
+    #: Numbers of a row of the embedding, 0 without one.
+    embedding: int = 0
 
 
 def load_block(tokens, targets, data, length, position, m):
@@ -69,6 +77,26 @@ def load_block(tokens, targets, data, length, position, m):
             at = n * length + position + t
             tokens[t * batch + n] = data[at]
             targets[t * batch + n] = data[at + 1]
+
+
+def embed(x, params, offsets, tokens, m):
+    """Look up a block's tokens in the embedding, if there is one."""
+    if m.embedding:
+        rows = m.first.time * m.first.scan.batch
+        table = params[offsets[4 * m.layers + 2] :]
+        gather(x, 0, table, 1, m.embedding, tokens, 0, rows, m.embedding)
+
+
+def embed_backward(grads, offsets, d_x, tokens, m):
+    """The gradient of the embedding, unless it is frozen: that of each token's row, added up."""
+    if d_x.size:
+        size = m.vocabulary * m.embedding
+        start = offsets[4 * m.layers + 2]
+        rows = m.first.time * m.first.scan.batch
+        fill_rows(grads, start, size, grads[:0], 1, size)
+        scatter_add(
+            grads[start:], 1, m.embedding, d_x, 0, m.embedding, tokens, 0, rows, m.embedding
+        )
 
 
 def forward_layer(layer, params, offsets, h, memory, saved, work, x, tokens, p, packs):
@@ -185,8 +213,8 @@ def reset_states(h, memory, m):
 
 
 def train_steps(
-    losses, norms, params, grads, slots, h, memory, saved, d_h, carry, work, tokens, targets,
-    hypers, offsets, data, length, counters, norm_limit, m,
+    losses, norms, params, grads, slots, h, memory, saved, d_h, carry, work, x, d_x, tokens,
+    targets, hypers, offsets, data, length, counters, norm_limit, m,
 ):  # fmt: skip
     """Train ``losses.size`` steps, or fewer if a gradient is not finite; the number of steps done.
 
@@ -195,7 +223,7 @@ def train_steps(
     all else as it was before that step. `losses` and `norms` get the mean loss and the norm of the
     gradient of each step; a row of `hypers` holds a step's `Hyper`.
     """
-    size = params.size
+    size = grads.size
     denormals = flush_denormals()
     done = 0
     for step in range(losses.size):
@@ -203,9 +231,10 @@ def train_steps(
             counters[1] = 0
             reset_states(h, memory, m)
         load_block(tokens, targets, data, length, counters[1], m)
+        embed(x, params, offsets, tokens, m)
         for layer in range(m.layers):
             p = m.first if layer == 0 else m.other
-            forward_layer(layer, params, offsets, h, memory, saved, work, h[:0], tokens, p, True)
+            forward_layer(layer, params, offsets, h, memory, saved, work, x, tokens, p, True)
         top = m.layers - 1
         stride = m.first.scan.batch * m.first.scan.hidden
         half = m.first.time * stride
@@ -219,20 +248,21 @@ def train_steps(
             fill_rows(carry, 0, carry.size, carry[:0], 1, carry.size)
             # One half of `d_h` is read, the gradient of the input written to the other.
             mine, other = (layer % 2) * half, half - (layer % 2) * half
-            d_x = d_h[other : other + half] if layer > 0 else d_h[:0]
+            d_below = d_h[other : other + half] if layer > 0 else d_x
             backward_layer(
-                layer, params, grads, offsets, d_h[mine : mine + half], d_x, carry, work, h, memory,
-                saved, h[:0], tokens, p,
+                layer, params, grads, offsets, d_h[mine : mine + half], d_below, carry, work, h,
+                memory, saved, x, tokens, p,
             )  # fmt: skip
+        embed_backward(grads, offsets, d_x, tokens, m)
         norm = gradient_norm(grads, size)
         losses[step] = loss / (m.first.time * m.first.scan.batch)
         norms[step] = norm
         if not np.isfinite(norm):
             break
         scale = norm_limit / norm if norm > norm_limit else 1.0
-        x = hypers[step]
+        g = hypers[step]
         update(params, grads, slots, size,
-               Hyper(scale, x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]))  # fmt: skip
+               Hyper(scale, g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8]))  # fmt: skip
         carry_states(h, memory, m)
         counters[0] += 1
         counters[1] += m.first.time
@@ -241,7 +271,9 @@ def train_steps(
     return done
 
 
-def evaluate(params, h, memory, work, tokens, targets, offsets, data, length, position, count, m):
+def evaluate(
+    params, h, memory, work, x, tokens, targets, offsets, data, length, position, count, m
+):
     """Sum of the losses of `count` blocks from `position` on, the states carried over."""
     total = 0.0
     stride = m.first.scan.batch * m.first.scan.hidden
@@ -249,18 +281,19 @@ def evaluate(params, h, memory, work, tokens, targets, offsets, data, length, po
     h_top = h[top_start : top_start + m.first.time * stride]
     for block in range(count):
         load_block(tokens, targets, data, length, position + block * m.first.time, m)
+        embed(x, params, offsets, tokens, m)
         for layer in range(m.layers):
             p = m.first if layer == 0 else m.other
-            forward_layer(layer, params, offsets, h, memory, params[:0], work, h[:0], tokens, p,
-                          True)  # fmt: skip
+            forward_layer(layer, params, offsets, h, memory, params[:0], work, x, tokens, p, True)
         total += run_head(params, params[:0], offsets, h_top, params[:0], work, targets, False, m)
         carry_states(h, memory, m)
     return total
 
 
 def generate(
-    out, params, h, memory, work, work_size, token, given, uniforms, offsets, temperature, fresh, m
-):
+    out, params, h, memory, work, work_size, x, token, given, uniforms, offsets, temperature,
+    fresh, m,
+):  # fmt: skip
     """Read the tokens `given`, then draw ``out.size`` tokens, each read in its turn.
 
     ``work`` (L + 1, work_size) keeps every layer's packed weights; they are packed where `fresh`.
@@ -277,10 +310,11 @@ def generate(
              ALONE)  # fmt: skip
     for step in range(given.size + out.size - 1):
         token[0] = given[step] if step < given.size else out[step - given.size]
+        embed(x, params, offsets, token, m)
         for layer in range(m.layers):
             p = m.first if layer == 0 else m.other
             part = work[layer * work_size : (layer + 1) * work_size]
-            forward_layer(layer, params, offsets, h, memory, params[:0], part, h[:0], token, p,
+            forward_layer(layer, params, offsets, h, memory, params[:0], part, x, token, p,
                           fresh and step == 0)  # fmt: skip
         carry_states(h, memory, m)
         drawn = step - given.size + 1
