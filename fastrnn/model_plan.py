@@ -16,7 +16,7 @@ from fastrnn.plan import Regions, plan_layer, tile_shape
 HEAD_ROWS = 256
 
 #: Name of the parameter that the first layer reads tokens by.
-EMBEDDING = "weight_embedding"
+EMBEDDING = "embedding"
 
 
 class ModelPlan(NamedTuple):
@@ -120,7 +120,7 @@ def model_specs(
     """
     gates = len(cell.gates)
     rows, meaning = gates * hidden, "H" if gates == 1 else f"{gates}*H"
-    lowest = (embedding, "D") if embedding else (vocabulary, "V")
+    lowest = (embedding, "E") if embedding else (vocabulary, "V")
     specs = []
     for k in range(layers):
         inputs, read = (hidden, "H") if k else lowest
@@ -134,5 +134,5 @@ def model_specs(
     specs.append(Spec("weight_out", (vocabulary, hidden), "(V, H)"))
     specs.append(Spec("bias_out", (vocabulary,), "(V,)"))
     if embedding:
-        specs.append(Spec(EMBEDDING, (vocabulary, embedding), "(V, D)"))
+        specs.append(Spec(EMBEDDING, (vocabulary, embedding), "(V, E)"))
     return specs

@@ -5,13 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +15,7 @@ import numpy as np
 from fastrnn.cells import Cell
 from fastrnn.checks import Array, check_choice, check_integer, check_number
 from fastrnn.data import Tokens
+from fastrnn.interrupts import ctrl_c_noted
 from fastrnn.model_plan import embedding_size, model_offsets, plan_model
 from fastrnn.optimizers import OPTIMIZERS, Optimizer
 from fastrnn.params import Parameters
@@ -345,40 +342,6 @@ class Trainer:
             if self.total < done:
                 least = math.ceil(100 * done / per_epoch) / 100
                 raise ValueError(f"epochs must be at least {least:g}, done already, got {epochs:g}")
-
-
-@contextmanager
-def ctrl_c_noted() -> Iterator[Callable[[], None]]:
-    """Note Ctrl-C, and raise KeyboardInterrupt where the training calls what this yields, or after.
-
-    Raised anywhere, it may fall into a callback of LLVM, which swallows it. Before the first slice,
-    when kernels are compiled, and when it comes twice, it is raised at once nevertheless. Where the
-    signal is not Python's own, or this not its thread, nothing is changed.
-    """
-    own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not own or threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-    noted = training = False
-
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal noted
-        at_once, noted = noted or not training, True
-        if at_once:
-            raise KeyboardInterrupt
-
-    def listen() -> None:
-        nonlocal training
-        training = True
-        if noted:
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield listen
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    listen()
 
 
 def train(

@@ -60,7 +60,7 @@ def test_loss_and_gradients_are_those_of_torch(
     peer = getattr(torch.nn, cell.upper())(WIDTH, HIDDEN, layers).to(kind)
     head = torch.nn.Linear(HIDDEN, VOCABULARY).to(kind)
     both = [*peer.named_parameters(), ("weight_out", head.weight), ("bias_out", head.bias)]
-    both.append(("weight_embedding", table.weight))
+    both.append(("embedding", table.weight))
     assert list(model.params) == [name for name, _ in both]
     with torch.no_grad():
         for name, p in both:
@@ -101,9 +101,9 @@ def test_an_embedding_of_the_identity_is_one_hot_tokens() -> None:
     plain = LanguageModel(HIDDEN, 2, vocabulary=VOCABULARY, dtype=np.float64, seed=0)
     same = LanguageModel(
         HIDDEN, 2, vocabulary=VOCABULARY, dtype=np.float64, embedding=np.eye(VOCABULARY),
-        freeze_embedding=True,
+        train_embedding=False,
     )  # fmt: skip
-    same.load_state_dict({**plain.params, "weight_embedding": np.eye(VOCABULARY)})
+    same.load_state_dict({**plain.params, "embedding": np.eye(VOCABULARY)})
     text = tokens()
     assert_close(same.loss(text), plain.loss(text), K_STEP * eps(np.float64))
     for model in (plain, same):
@@ -120,37 +120,44 @@ def test_a_frozen_embedding_stays_and_the_rest_is_trained_as_without_its_gradien
     cell = "lstm" if optimizer == "rmsprop" else "rnn"
     table = np.random.default_rng(0).standard_normal((VOCABULARY, WIDTH))
     frozen, free = (
-        embedded(embedding=table, freeze_embedding=freeze, cell=cell, num_layers=2)
-        for freeze in (True, False)
+        embedded(embedding=table, train_embedding=trains, cell=cell, num_layers=2)
+        for trains in (False, True)
     )
     assert frozen.flat.tobytes() == free.flat.tobytes()
     gradients, loss, _ = stepped(frozen, optimizer=optimizer)
     others, other_loss, _ = stepped(free, optimizer=optimizer)
     assert loss == other_loss
     for name, gradient in gradients.items():
-        np.testing.assert_array_equal(
-            gradient, 0 * table if name == "weight_embedding" else others[name]
-        )
+        np.testing.assert_array_equal(gradient, 0 * table if name == "embedding" else others[name])
     frozen.fit(tokens(), steps=9, optimizer=optimizer, **STEP)
-    np.testing.assert_array_equal(frozen.params["weight_embedding"], table)
-    assert np.abs(free.params["weight_embedding"] - table).max() > 0
+    np.testing.assert_array_equal(frozen.params["embedding"], table)
+    assert np.abs(free.params["embedding"] - table).max() > 0
     table[...] = 0  # it was copied
-    assert frozen.params["weight_embedding"].any()
+    assert frozen.params["embedding"].any()
 
 
 def test_resuming_a_saved_training_is_going_on(tmp_path: Path) -> None:
     """With c, the embedding and the optimiser's state; the frozen one has none of its own."""
-    for frozen in (False, True):
-        options = {"cell": "lstm", "freeze_embedding": frozen, "num_layers": 2}
+    for trains in (True, False):
+        options = {"cell": "lstm", "train_embedding": trains, "num_layers": 2}
         whole, model = embedded(**options), embedded(**options)
         rest = {"optimizer": "rmsprop", "validation": 0.2, **STEP}
         whole.fit(tokens(120), steps=10, **rest)
         model.fit(tokens(120), steps=4, **rest).save(tmp_path / "model")
         model = LanguageModel.load(tmp_path / "model")
-        assert model.freeze_embedding is frozen
+        assert model.train_embedding is trains
         model.fit(tokens(120), steps=10, resume=True, **rest)
         assert model.flat.tobytes() == whole.flat.tobytes()
         assert model.history_.loss == whole.history_.loss
+        # Another choice from now on is no longer the same training, but the file is a whole one.
+        model.train_embedding = not trains
+        model.save(tmp_path / "model")
+        model = LanguageModel.load(tmp_path / "model")
+        with pytest.raises(ValueError, match="the training's slots must have shape"):
+            model.fit(tokens(120), steps=12, resume=True, **rest)
+        table = model.params["embedding"].copy()
+        model.fit(tokens(120), steps=2, **rest)
+        assert np.array_equal(model.params["embedding"], table) is trains
 
 
 # --- words ---
@@ -160,7 +167,7 @@ def test_words_are_learned_measured_and_written() -> None:
     model = LanguageModel(24, unit="word", embedding=8, dtype=np.float64, seed=0)
     model.fit(TEXT, steps=300, optimizer="adam", learning_rate=0.01, **STEP)
     assert model.vocabulary == WordVocabulary.of(TEXT)
-    assert model.params["weight_embedding"].shape == (len(set(tokenize(TEXT))), 8)
+    assert model.params["embedding"].shape == (len(set(tokenize(TEXT))), 8)
     assert model.perplexity(TEXT) < 1.5
     assert model.loss(TEXT) == model.loss(model.encode(TEXT))
     drawn = model.sample(21, prime="The cat", temperature=0.0)
@@ -196,7 +203,7 @@ def test_a_model_of_words_comes_back_as_it_was(tmp_path: Path, embedding: int | 
     twin = LanguageModel.load(tmp_path / "model")
     assert repr(twin) == repr(model)
     assert twin.vocabulary == model.vocabulary
-    names = ("unit", "min_count", "max_vocabulary", "embedding_size", "freeze_embedding", "cell")
+    names = ("unit", "min_count", "max_vocabulary", "embedding_size", "train_embedding", "cell")
     assert [getattr(twin, n) for n in names] == [getattr(model, n) for n in names]
     assert twin.flat.tobytes() == model.flat.tobytes()
     assert twin.sample(20, "the cat", seed=1) == model.sample(20, "the cat", seed=1)
@@ -208,7 +215,7 @@ def test_a_file_of_before_there_were_words_is_read(tmp_path: Path) -> None:
     model.save(path)
     config, tensors = load_model(path, "language_model")
     news = ("cell", "unit", "min_count", "max_vocabulary", "words", "embedding_size")
-    for name in (*news, "freeze_embedding"):
+    for name in (*news, "train_embedding"):
         del config[name]
     save_model(path, "language_model", config, tensors)
     twin = LanguageModel.load(path)
@@ -225,9 +232,9 @@ def test_damaged_words_are_refused(tmp_path: Path) -> None:
         ({"words": {"words": ["a"], "unknown": None, "tokenizer": "words"}}, "words must be 2, go"),
         ({"words": {"words": ["a", "a"], "unknown": None, "tokenizer": "words"}}, "distinct"),
         ({"words": {}}, "words"),
-        ({"embedding_size": 3}, re.escape("weight_ih_l0 must have shape (H, D) = (3, 3)")),
+        ({"embedding_size": 3}, re.escape("weight_ih_l0 must have shape (H, E) = (3, 3)")),
         ({"embedding_size": -1}, "embedding must be at least 1"),
-        ({"cell": "lstm"}, re.escape("must have shape (4*H, D) = (12, 2)")),
+        ({"cell": "lstm"}, re.escape("must have shape (4*H, E) = (12, 2)")),
         ({"cell": "cow"}, "cell must be one of"),
     ):
         save_model(path, "language_model", {**config, **change}, tensors)
@@ -247,12 +254,12 @@ def test_pretrained_vectors_are_found_by_word(tmp_path: Path, given: str) -> Non
     embedding: Any = read_glove(path) if given == "vectors" else path
     words = WordVocabulary.of(TEXT)
     model = LanguageModel(HIDDEN, vocabulary=words, embedding=embedding, seed=0)
-    table = model.params["weight_embedding"]
+    table = model.params["embedding"]
     np.testing.assert_array_equal(table[words.encode("cat the")], [[3, 4], [1, 2]])
     assert (model.embedding_size, model.pretrained_words_) == (2, 2)
     assert np.isfinite(table).all()
     other = LanguageModel(HIDDEN, vocabulary=words, embedding=embedding, seed=0)
-    np.testing.assert_array_equal(other.params["weight_embedding"], table)
+    np.testing.assert_array_equal(other.params["embedding"], table)
 
 
 def test_read_vectors_tells_the_files_apart(tmp_path: Path) -> None:
@@ -299,7 +306,7 @@ def test_read_vectors_tells_the_files_apart(tmp_path: Path) -> None:
         ({"embedding": 0}, ValueError, "embedding must be at least 1, got 0"),
         ({"embedding": 2.5}, TypeError, "embedding must be an integer, got 2.5"),
         ({"embedding": np.ones((3, 2))}, TypeError, "embedding must be float32, got float64"),
-        ({"embedding": np.ones(3, np.float32)}, ValueError, "embedding must have shape (V, D)"),
+        ({"embedding": np.ones(3, np.float32)}, ValueError, "embedding must have shape (V, E)"),
         (
             {"embedding": np.array([[1, 2], [3, np.nan]], np.float32)},
             ValueError,
@@ -308,10 +315,10 @@ def test_read_vectors_tells_the_files_apart(tmp_path: Path) -> None:
         (
             {"embedding": np.ones((3, 2), np.float32), "vocabulary": 4},
             ValueError,
-            "embedding must have shape (V, D) = (4, 2), got (3, 2)",
+            "embedding must have shape (V, E) = (4, 2), got (3, 2)",
         ),
-        ({"freeze_embedding": True}, ValueError, "freeze_embedding must come with embedding"),
-        ({"embedding": 3, "freeze_embedding": 1}, TypeError, "freeze_embedding must be True or"),
+        ({"train_embedding": False}, ValueError, "train_embedding must be True without an embed"),
+        ({"embedding": 3, "train_embedding": 1}, TypeError, "train_embedding must be True or"),
         (
             {"embedding": "no/file.txt", "vocabulary": WordVocabulary(["a"])},
             FileNotFoundError,
@@ -320,7 +327,7 @@ def test_read_vectors_tells_the_files_apart(tmp_path: Path) -> None:
         (
             {"embedding": "glove.txt", "vocabulary": 4},
             TypeError,
-            "embedding must be an int or an array (V, D) for a model without words",
+            "embedding must be an int or an array (V, E) for a model without words",
         ),
     ],
 )
@@ -445,7 +452,7 @@ def test_the_command_line_trains_on_words(
         (["--min-count", 2], "min_count must be given for unit='word' alone"),
         (["--words", "--cell", "elman"], "cell must be one of"),
         (["--words", "--embedding", tmp_path / "none"], "No such file"),
-        (["--words", "--freeze"], "freeze_embedding must come with embedding"),
+        (["--words", "--freeze"], "train_embedding must be True without an embedding"),
         (["--resume", model, "--embedding", 7], "embedding must be 2, that of"),
     ):
         code, _, err = run("train", book, "--out", tmp_path / "out", *small, *arguments)

@@ -128,7 +128,7 @@ def train(
     embedding: Annotated[
         str | None,
         typer.Option(
-            metavar="D|FILE",
+            metavar="SIZE|FILE",
             help="Numbers of the vector that stands for a token, to be trained, or a file of "
             "GloVe's or word2vec's with trained ones.",
         ),
@@ -221,7 +221,7 @@ def train(
         "min_count": min_count,
         "max_vocabulary": vocabulary,
         "embedding": _number_or_name(embedding),
-        "freeze_embedding": freeze or None,
+        "train_embedding": False if freeze else None,
         "dtype": dtype,
         "seed": seed,
     }

@@ -9,8 +9,8 @@ Flat arrays, with V tokens in the vocabulary, L layers and the names of `fastrnn
     States of all layers; slot 0 holds the states carried over.
 ``offsets`` (L + 1, 4)
     Where each layer's weight_ih, weight_hh, bias_ih and bias_hh begin in ``params``, and last
-    those of weight_out (V, H), bias_out (V) and, if there is one, weight_embedding (V, D).
-``x``, ``d_x`` (T, N, D)
+    those of weight_out (V, H), bias_out (V) and, if there is one, the embedding (V, E).
+``x``, ``d_x`` (T, N, E)
     The tokens' rows of the embedding, which the first layer reads, and their gradients; empty
     without an embedding, and `d_x` where it is frozen, which is the end of ``params`` beyond that
     of ``grads``.

@@ -12,7 +12,7 @@ from fastrnn.checks import Array, check_floats, check_integer, check_shape
 from fastrnn.data import Vocabulary
 from fastrnn.data.words import WordVocabulary
 from fastrnn.files import ModelFileError, load_model, save_model
-from fastrnn.model_plan import EMBEDDING, model_specs
+from fastrnn.model_plan import model_specs
 from fastrnn.training import History, TrainingOptions
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SERIES = ("loss", "gradient_norm")
 #: What the files say of models that there have been since there are words; older ones say nothing.
 BEFORE_WORDS = {
     "cell": "rnn", "unit": "character", "min_count": 1, "max_vocabulary": None, "words": None,
-    "embedding_size": 0, "freeze_embedding": False,
+    "embedding_size": 0, "train_embedding": True,
 }  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def save(model: LanguageModel, path: str | os.PathLike[str]) -> None:
         "min_count": model.min_count,
         "max_vocabulary": model.max_vocabulary,
         "embedding_size": model.embedding_size,
-        "freeze_embedding": model.freeze_embedding,
+        "train_embedding": model.train_embedding,
         "dtype": model.dtype.name,
         "vocabulary_size": model.vocabulary_size,
         "characters": None,
@@ -84,7 +84,7 @@ def load(kind: type[LanguageModel], path: str | os.PathLike[str]) -> LanguageMod
             min_count=config["min_count"],
             max_vocabulary=config["max_vocabulary"],
             embedding=config["embedding_size"] or None,
-            freeze_embedding=config["freeze_embedding"],
+            train_embedding=config["train_embedding"],
             dtype=config["dtype"],
         )
         size = config["vocabulary_size"]
@@ -142,7 +142,8 @@ def _training(
         state[name] = check_integer(name, config[name], least=0)
     for name in ("slots", "h", "memory"):
         state[name] = check_floats(f"training.{name}", tensors[name], model.dtype)
-    frozen = model.params[EMBEDDING].size if model.freeze_embedding else 0
-    if state["slots"].shape != (options.rule.slots, model.flat.size - frozen):
+    # Whether the embedding was trained may have changed since.
+    sizes = model.flat.size, model.flat.size - model.vocabulary_size * model.embedding_size
+    if state["slots"].shape not in [(options.rule.slots, size) for size in sizes]:
         raise ValueError(f"training.slots has shape {state['slots'].shape}")
     return state

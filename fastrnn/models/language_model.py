@@ -60,12 +60,12 @@ class LanguageModel(FixedSizes, Predictor):
     vocabulary : Vocabulary, WordVocabulary or int, optional
         Characters, words, or the number of token ids. If not given, the first `fit` takes it from
         its data: all units of a text, or the largest id and one.
-    embedding : int, ndarray (V, D), WordVectors or path, optional
-        Numbers D of the vector that stands for a token, which are trained; or pretrained ones, a
-        row for each token, or by word, or in a file of GloVe's or word2vec's
-        (`fastrnn.data.read_vectors`). Words that have none get random ones like theirs.
-    freeze_embedding : bool
-        Whether the embedding stays as it is.
+    embedding : int, ndarray (V, E), WordVectors or path, optional
+        Size of the tokens' learned vectors; or pretrained ones, a row for each token, or by word,
+        or in a file of GloVe's or word2vec's (`fastrnn.data.read_vectors`). Words that have none
+        get random ones like theirs.
+    train_embedding : bool
+        Whether the embedding is learned, and not frozen; may be set between trainings.
     dtype : {float32, float64}
     seed : int, optional
         For the initial parameters, uniform in +-1/sqrt(hidden_size), an embedding's standard
@@ -77,7 +77,7 @@ class LanguageModel(FixedSizes, Predictor):
         ``weight_ih_l0`` (G*H, V), ``weight_hh_l0`` (G*H, H), ``bias_ih_l0`` and ``bias_hh_l0``
         (G*H,) and so on for each layer, then ``weight_out`` (V, H) and ``bias_out`` (V,): views of
         `flat`, G gates as of the layers. ``weight_ih_l0`` lies in memory token by token. With an
-        embedding it is (G*H, D), and last comes ``weight_embedding`` (V, D).
+        embedding it is (G*H, E), and last comes ``embedding`` (V, E).
     vocabulary : Vocabulary, WordVocabulary or None
     pretrained_words_ : int
         Words of the vocabulary that had a pretrained vector.
@@ -98,7 +98,7 @@ class LanguageModel(FixedSizes, Predictor):
 
     _fixed = frozenset(
         {"cell", "hidden_size", "num_layers", "nonlinearity", "dtype", "unit", "min_count"}
-        | {"vocabulary", "vocabulary_size", "max_vocabulary", "embedding_size", "freeze_embedding"}
+        | {"vocabulary", "vocabulary_size", "max_vocabulary", "embedding_size"}
     )
 
     def __init__(
@@ -113,7 +113,7 @@ class LanguageModel(FixedSizes, Predictor):
         max_vocabulary: int | None = None,
         vocabulary: Vocabulary | WordVocabulary | int | None = None,
         embedding: Embedding = None,
-        freeze_embedding: bool = False,
+        train_embedding: bool = True,
         dtype: DTypeLike = np.float32,
         seed: int | None = None,
     ) -> None:
@@ -128,8 +128,8 @@ class LanguageModel(FixedSizes, Predictor):
         self.seed = check_seed(seed)
         self._reading = check_reading(unit, min_count, max_vocabulary, vocabulary)
         self.unit, self.min_count, self.max_vocabulary = self._reading
-        self._embedding = check_embedding(embedding, freeze_embedding, self.dtype)
-        self.freeze_embedding = freeze_embedding
+        self._embedding = check_embedding(embedding, train_embedding, self.dtype)
+        self.train_embedding = train_embedding
         self.history_ = History()
         self.vocabulary: Vocabulary | WordVocabulary | None = None
         self.vocabulary_size = self.embedding_size = self.pretrained_words_ = 0
@@ -315,7 +315,7 @@ class LanguageModel(FixedSizes, Predictor):
         trainer = Trainer(
             self.equations, self._held, self.num_layers, self.hidden_size, self.vocabulary_size,
             options, streams, epoch, self.history_ if resume else History(),
-            frozen=self.freeze_embedding,
+            frozen=bool(self.embedding_size) and not self.train_embedding,
         )  # fmt: skip
         if resume:
             if before is not None:

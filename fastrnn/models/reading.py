@@ -74,19 +74,19 @@ def check_reading(
     return Reading(unit, least, most)
 
 
-def check_embedding(embedding: Embedding, freeze: bool, dtype: np.dtype[Any]) -> Any:
-    """`embedding` as a size, an array (V, D), vectors, a path or None; TypeError or ValueError."""
-    check_bool("freeze_embedding", freeze)
+def check_embedding(embedding: Embedding, trains: bool, dtype: np.dtype[Any]) -> Any:
+    """`embedding` as a size, an array (V, E), vectors, a path or None; TypeError or ValueError."""
+    check_bool("train_embedding", trains)
     if embedding is None:
-        if freeze:
-            raise ValueError("freeze_embedding must come with embedding, got embedding=None")
+        if not trains:
+            raise ValueError("train_embedding must be True without an embedding, got False")
         return None
     if isinstance(embedding, str | os.PathLike) or _is_vectors(embedding):
         return embedding
     if isinstance(embedding, np.ndarray) and embedding.ndim:
         array = check_floats("embedding", embedding, dtype)
         if array.ndim != 2 or not array.size:
-            raise ValueError(f"embedding must have shape (V, D), got {array.shape}")
+            raise ValueError(f"embedding must have shape (V, E), got {array.shape}")
         _check_finite(array)
         return array.copy()
     return check_integer("embedding", embedding, least=1)
@@ -111,12 +111,12 @@ def embedding_values(
     if embedding is None or isinstance(embedding, int):
         return embedding or 0, None, 0
     if isinstance(embedding, np.ndarray):
-        check_shape("embedding", embedding, (size, embedding.shape[1]), "(V, D)")
+        check_shape("embedding", embedding, (size, embedding.shape[1]), "(V, E)")
         return embedding.shape[1], embedding, size
     from fastrnn.data.vectors import embedding_matrix, read_vectors
 
     if not isinstance(vocabulary, WordVocabulary):
-        raise TypeError("embedding must be an int or an array (V, D) for a model without words")
+        raise TypeError("embedding must be an int or an array (V, E) for a model without words")
     vectors = embedding
     if not _is_vectors(embedding):
         vectors = read_vectors(embedding, vocabulary=vocabulary)
