@@ -77,6 +77,8 @@ def drivers(cell: Cell) -> Drivers:
     )
     names["input_parts"] = jit.bind(layer.input_parts, **names)
     names["set_zero"] = jit.bind(layer.set_zero)
+    names["begin_states"] = jit.bind(layer.begin_states, **names)
+    names["end_states"] = jit.bind(layer.end_states, **names)
     parts = {
         "pack_forward": jit.bind(layer.pack_forward, **names),
         "run_forward": jit.bind(layer.run_forward, **names),
