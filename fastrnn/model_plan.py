@@ -29,6 +29,8 @@ class ModelPlan(NamedTuple):
     layers: int
     time: int
     batch: int
+    #: Threads that run it.
+    threads: int
     #: States beside h, slots of each, and numbers saved of a unit and time.
     others: int
     ring: int
@@ -53,11 +55,12 @@ def plan_model(
     *,
     keep: bool,
     embedding: int = 0,
+    threads: int = 1,
 ) -> ModelPlan:
     """Plan a language model's passes over blocks of `time` tokens in `batch` streams.
 
     The first layer reads rows of an embedding of so many numbers, or without one the tokens.
-    Passes over single tokens use packed weights again and again.
+    Passes over single tokens use packed weights again and again. `threads` is the largest team.
     """
     from fastrnn.kernels.language_model import Model
     from fastrnn.kernels.product import K_BLOCK
@@ -69,13 +72,22 @@ def plan_model(
         return -(-columns // width) * width
 
     one_hot = not embedding
+    unit_work = time * batch * len(cell.gates) * hidden
+    of_first, of_other = unit_work * (hidden + embedding), unit_work * 2 * hidden
+    work = of_first + (layers - 1) * of_other + time * batch * hidden * vocabulary
     first = plan_layer(
         cell, dtype, time, batch, vocabulary if one_hot else embedding, hidden, tokens=one_hot,
-        token_rows=one_hot, keep=keep, reuse=time == 1,
+        token_rows=one_hot, keep=keep, reuse=time == 1, threads=threads, more_work=work - of_first,
     )  # fmt: skip
-    other = plan_layer(cell, dtype, time, batch, hidden, hidden, keep=keep, reuse=time == 1)
+    other = plan_layer(
+        cell, dtype, time, batch, hidden, hidden, keep=keep, reuse=time == 1, threads=threads,
+        more_work=work - of_other,
+    )  # fmt: skip
+    size = first.threads
+    assert other.threads == size, "one team runs all layers"
     rows = min(HEAD_ROWS, time * batch)
     tile_rows, vectors = tile_shape(HEAD_ROWS)
+    scratch_size = (tile_rows * vectors + K_BLOCK) * width
     regions = Regions(dtype.itemsize)
     model = Model(
         first=first.layer,
@@ -87,12 +99,13 @@ def plan_model(
         forward_panels=regions.add(hidden * padded(vocabulary)),
         backward_panels=regions.add(vocabulary * padded(hidden)) if keep else 0,
         row_panels=regions.add(rows * padded(hidden)) if keep else 0,
-        scratch=regions.add((tile_rows * vectors + K_BLOCK) * width),
+        scratch=regions.add(size * scratch_size),
+        scratch_size=scratch_size,
         embedding=embedding,
     )
-    work = max(first.work, other.work if layers > 1 else 0, regions.size)
+    elements = max(first.work, other.work if layers > 1 else 0, regions.size)
     return ModelPlan(
-        model, work, hidden, layers, time, batch,
+        model, elements, hidden, layers, time, batch, size,
         len(cell.states) - 1, first.layer.scan.ring, len(cell.saved) if keep else 0,
     )  # fmt: skip
 

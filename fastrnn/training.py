@@ -16,9 +16,10 @@ from fastrnn.cells import Cell
 from fastrnn.checks import Array, check_choice, check_integer, check_number
 from fastrnn.data import Tokens
 from fastrnn.interrupts import ctrl_c_noted
-from fastrnn.model_plan import embedding_size, model_offsets, plan_model
+from fastrnn.model_plan import HEAD_ROWS, ModelPlan, embedding_size, model_offsets, plan_model
 from fastrnn.optimizers import OPTIMIZERS, Optimizer
 from fastrnn.params import Parameters
+from fastrnn.threads import get_threads, run_team
 from fastrnn.workspaces import aligned_empty
 
 #: Seconds that a call of the kernels should take: a progress bar moves, Ctrl-C is heard.
@@ -176,12 +177,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         options, dtype = self.options, self.parameters.flat.dtype
-        self._plan = plan_model(
-            self.cell, dtype, options.sequence_length, options.batch_size,
-            self.vocabulary, self.hidden, self.layers, keep=True,
-            embedding=embedding_size(self.parameters),
-        )  # fmt: skip
-        plan = self._plan
+        self._plan = plan = self._plan_for(1)
         embedded = plan.time * plan.batch * plan.model.embedding
         table = self.vocabulary * plan.model.embedding if self.frozen else 0
         self.slots = np.zeros((options.rule.slots, self.parameters.flat.size - table), dtype)
@@ -191,6 +187,7 @@ class Trainer:
         self._d_h = np.empty(min(2, plan.layers) * plan.time * unit, dtype)
         self._carry = np.empty((1 + plan.others) * unit, dtype)
         self._work = aligned_empty(plan.work, dtype)
+        self._sums = np.empty(HEAD_ROWS)
         self._x = np.empty(embedded, dtype)
         self._d_x = np.empty(0 if self.frozen else embedded, dtype)
         self._grads = np.zeros_like(self.parameters.flat)
@@ -230,6 +227,14 @@ class Trainer:
         """Tokens that one step predicts."""
         return self._plan.time * self._plan.batch
 
+    def _plan_for(self, threads: int) -> ModelPlan:
+        options = self.options
+        return plan_model(
+            self.cell, self.parameters.flat.dtype, options.sequence_length, options.batch_size,
+            self.vocabulary, self.hidden, self.layers, keep=True,
+            embedding=embedding_size(self.parameters), threads=threads,
+        )  # fmt: skip
+
     def run(self, steps: int) -> Slice:
         """Train exactly so many steps in one call of the kernels, without the GIL.
 
@@ -240,7 +245,9 @@ class Trainer:
         """
         from fastrnn.kernels.bound import model_drivers
 
-        options, plan = self.options, self._plan
+        options, plan = self.options, self._plan_for(get_threads())
+        if self._work.size < plan.work:
+            self._work = aligned_empty(plan.work, self._work.dtype)
         limit = math.inf if options.clip_value is None else options.clip_value
         decay = options.rule.weight_decay if options.weight_decay is None else options.weight_decay
         hypers = np.array(
@@ -255,12 +262,13 @@ class Trainer:
         norm_limit = math.inf if options.clip_norm is None else options.clip_norm
         before, start = self.step, time.perf_counter()
         try:
-            model_drivers(self.cell, options.rule).train_steps(
+            run_team(
+                model_drivers(self.cell, options.rule).train_steps, plan.threads,
                 losses, norms, self.parameters.flat, self._grads[: self.slots.shape[1]],
                 self.slots.reshape(-1), self.h, self.memory, self._saved, self._d_h, self._carry,
-                self._work, self._x, self._d_x, self._tokens, self._targets, hypers, self._offsets,
-                self.streams.reshape(-1), self.streams.shape[1], self._counters, float(norm_limit),
-                plan.model,
+                self._work, self._x, self._d_x, self._tokens, self._targets, self._sums, hypers,
+                self._offsets, self.streams.reshape(-1), self.streams.shape[1], self._counters,
+                float(norm_limit), plan.model,
             )  # fmt: skip
         finally:
             # Ctrl-C is raised when the kernels return: what they did is recorded all the same.
