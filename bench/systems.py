@@ -113,7 +113,7 @@ def print_row(row: dict[str, Any]) -> None:
 
     r, goal, most = row["ratio"], row["goal"], row["most"]
     columns = [
-        f"{row['number']:3} {row['name'] + rival(row):28} {row['sizes']:34}",
+        f"{row['number']:3} {row['name'] + rival(row):30} {row['sizes']:34}",
         *(f"{row[f'{which}_microseconds']['median']:11,.1f}" for which in ("naive", "fastrnn")),
         f"{r['median']:7.2f} ({r['q1']:.2f}-{r['q3']:.2f})".ljust(23),
         f"{goal:5.0f}" if goal else "    -",
@@ -158,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
     found, described = peak.measure(options.dtype), machine.describe()
     print(f"{described['cpu']} ({described['llvm_cpu']}), 1 thread, {options.dtype}, ", end="")
     print(f"peak {found['fma_gflops']} GF/s")
-    print(f"{'microseconds':67} {'naive':>11} {'fastrnn':>11}   naive/fastrnn         goal   most")
+    print(f"{'microseconds':69} {'naive':>11} {'fastrnn':>11}   naive/fastrnn         goal   most")
     rows = []
     for system in options.systems:
         for row in importlib.import_module(f"system_{system}").rows(options.dtype):

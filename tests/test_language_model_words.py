@@ -262,6 +262,16 @@ def test_pretrained_vectors_are_found_by_word(tmp_path: Path, given: str) -> Non
     np.testing.assert_array_equal(other.params["embedding"], table)
 
 
+def test_vectors_that_do_not_fit_are_refused() -> None:
+    words = WordVocabulary(["a", "b"])
+    for vectors, message in (
+        (WordVectors(["c"], np.ones((1, 2), np.float32)), "embedding has none of the 2 words"),
+        (WordVectors(["a"], np.full((1, 2), np.nan, np.float32)), "embedding must be finite, got"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            LanguageModel(HIDDEN, vocabulary=words, embedding=vectors)
+
+
 def test_read_vectors_tells_the_files_apart(tmp_path: Path) -> None:
     content = WordVectors(["a", "b"], np.array([[1.5, 2], [3, 4]], np.float32))
     binary = b"2 2\n" + b"".join(
@@ -341,7 +351,7 @@ def test_a_bad_vector_file_is_refused_and_leaves_no_vocabulary(tmp_path: Path) -
     for content, message in (
         ("the 1 2\ncat 3\n", "line 2"),
         ("", "is empty"),
-        ("unicorn 1 2\n", "has none of the words of the vocabulary"),
+        ("unicorn 1 2\n", "glove.txt has none of the 19 words of the vocabulary"),
     ):
         path.write_text(content)
         model = LanguageModel(HIDDEN, unit="word", embedding=path)
@@ -400,11 +410,36 @@ def test_a_vocabulary_joins_by_its_own_tokenizer() -> None:
     for tokenizer, expected in (("words", "a, b"), ("whitespace", "a , b"), ("keras", "a , b")):
         assert WordVocabulary(["a", ",", "b"], tokenizer=tokenizer).join([0, 1, 2]) == expected
     assert WordVocabulary(["a"]).join([]) == ""
-    assert WordVocabulary(["two words", "b"]).join([0, 1]) == "two words b"
+    assert WordVocabulary(["two, words", "."]).join([0, 1]) == "two, words."
     assert Vocabulary("ab").join([0, 1]) == "ab"
+    with pytest.raises(ValueError, match="tokens must be in"):
+        WordVocabulary(["a"]).join([1])
 
 
 # --- the command line ---
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "space"),
+    [
+        ("the cat", "ran", " "),
+        ("the cat ", "ran", ""),
+        ("the cat", ", too", ""),
+        ('"run"', "he", " "),
+        ('he said: "', "run", ""),
+        ("", "ran", ""),
+        ("the", "", ""),
+    ],
+)
+def test_what_is_drawn_follows_its_prime_as_in_print(before: str, after: str, space: str) -> None:
+    pytest.importorskip("typer")
+    pytest.importorskip("rich")
+    from fastrnn.cli.train import gap
+
+    assert gap(WordVocabulary(["a"]), before, after) == space
+    assert gap(Vocabulary("a"), before, after) == ""
+    if space or after == ", too":
+        assert gap(WordVocabulary(["a"], tokenizer="whitespace"), before, after) == " "
 
 
 def test_the_command_line_trains_on_words(

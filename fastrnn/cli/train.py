@@ -260,12 +260,14 @@ def evaluate(screen: Screen, path: Path, files: Sequence[Path]) -> None:
     screen.result(report)
 
 
-def gap(before: str, after: str) -> str:
-    """The space between two texts of words, or none."""
-    if not before or not after or before[-1].isspace():
+def gap(vocabulary: object, before: str, after: str) -> str:
+    """The space between a text of words and what was drawn after it, if there is one."""
+    if not isinstance(vocabulary, WordVocabulary) or not before or not after:
         return ""
-    last, first = tokenize(before)[-1], tokenize(after)[0]
-    return " " if join_words([last, first]) == f"{last} {first}" else ""
+    if before[-1].isspace() or vocabulary.tokenizer != "words":
+        return "" if before[-1].isspace() else " "
+    first = tokenize(after)[0]
+    return " " if join_words([*tokenize(before), first]).endswith(f" {first}") else ""
 
 
 def sample(
@@ -275,7 +277,7 @@ def sample(
     model = LanguageModel.load(path)
     drawn = model.sample(n, prime=prime, temperature=temperature, seed=seed)
     text = drawn if isinstance(drawn, str) else " ".join(map(str, drawn))
-    screen.text(prime + gap(prime, text) * (model.unit == "word") + text)
+    screen.text(prime + gap(model.vocabulary, prime, text) + text)
     screen.result(
         {
             "model": str(path),

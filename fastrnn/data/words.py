@@ -261,16 +261,18 @@ class WordVocabulary(Stored):
         TypeError, ValueError
             Unless all are in the vocabulary.
         """
-        found = check_tokens("tokens", tokens, len(self), "vocabulary size")
-        if found.ndim != 1:
-            raise ValueError(f"tokens must have one dimension, got shape {found.shape}")
-        return " ".join([self.words[token] for token in found.tolist()])
+        return " ".join(self._words_of(tokens))
 
     def join(self, tokens: ArrayLike) -> str:
         """The text of `tokens`: by `join_words` where ``"words"`` cuts texts, else as `decode`."""
-        if self.tokenizer != "words":
-            return self.decode(tokens)
-        return join_words(self.decode(tokens).split(" ")) if np.size(tokens) else ""
+        words = self._words_of(tokens)
+        return join_words(words) if self.tokenizer == "words" else " ".join(words)
+
+    def _words_of(self, tokens: ArrayLike) -> list[str]:
+        found = check_tokens("tokens", tokens, len(self), "vocabulary size")
+        if found.ndim != 1:
+            raise ValueError(f"tokens must have one dimension, got shape {found.shape}")
+        return [self.words[token] for token in found.tolist()]
 
     def config(self) -> dict[str, Any]:
         """What `from_config` makes this vocabulary of, as JSON can hold it."""

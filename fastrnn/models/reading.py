@@ -117,12 +117,13 @@ def embedding_values(
 
     if not isinstance(vocabulary, WordVocabulary):
         raise TypeError("embedding must be an int or an array (V, E) for a model without words")
-    vectors = embedding
+    name, vectors = "embedding", embedding
     if not _is_vectors(embedding):
-        vectors = read_vectors(embedding, vocabulary=vocabulary)
-        if not vectors.words:
-            raise ValueError(f"{os.fspath(embedding)} has none of the words of the vocabulary")
+        name, vectors = os.fspath(embedding), read_vectors(embedding, vocabulary=vocabulary)
+    if not any(word in vocabulary for word in vectors.words):
+        raise ValueError(f"{name} has none of the {len(vocabulary)} words of the vocabulary")
     matrix, found = embedding_matrix(vocabulary, vectors, seed)
+    _check_finite(matrix)
     return matrix.shape[1], matrix.astype(dtype), int(found.sum())
 
 
