@@ -91,20 +91,26 @@ class Screen:
             yield
 
     @contextmanager
-    def training(self, first: int, last: int) -> Iterator[Callable[[Progress], None]]:
+    def training(
+        self, first: int, last: int, unit: str = "character"
+    ) -> Iterator[Callable[[Progress], None]]:
         """Show a training from step `first` to step `last`.
+
+        Speed is given in `unit`s a second.
 
         Yields
         ------
         callable
             For `fastrnn.LanguageModel.fit` as its `progress`.
         """
-        with self.steps(first) as show:
-            yield lambda now: show(now.step, now.total, _figures(now))
+        with self.steps(first, last) as show:
+            yield lambda now: show(now.step, now.total, _figures(now, unit))
 
     @contextmanager
-    def steps(self, first: int = 0) -> Iterator[Show]:
+    def steps(self, first: int = 0, last: int = 0) -> Iterator[Show]:
         """Show work of many steps, `first` of them done before: a bar, or lines at intervals.
+
+        How many there are, `last`, may be left to what is shown.
 
         Yields
         ------
@@ -113,11 +119,11 @@ class Screen:
             be said about it.
         """
         shown = self._bar if self._console.is_interactive else self._lines
-        with shown(first) as show:
+        with shown(first, last) as show:
             yield show
 
     @contextmanager
-    def _bar(self, first: int) -> Iterator[Show]:
+    def _bar(self, first: int, last: int) -> Iterator[Show]:
         bar = Bar(
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
@@ -127,7 +133,7 @@ class Screen:
             console=self._console,
         )
         with bar:
-            task = bar.add_task("", total=0, figures="starting")
+            task = bar.add_task("", total=last - first, figures="starting")
 
             def show(step: int, total: int, text: str) -> None:
                 bar.update(task, completed=step - first, total=total - first, figures=text)
@@ -135,7 +141,7 @@ class Screen:
             yield show
 
     @contextmanager
-    def _lines(self, first: int) -> Iterator[Show]:
+    def _lines(self, first: int, last: int) -> Iterator[Show]:
         yield _Lines(self.say)
 
 
@@ -166,6 +172,6 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _figures(now: Progress) -> str:
+def _figures(now: Progress, unit: str) -> str:
     validation = "" if now.validation is None else f"  validation {now.validation:.3f}"
-    return f"loss {now.loss:.3f}{validation}  {now.tokens_per_second / 1000:,.0f}k characters/s"
+    return f"loss {now.loss:.3f}{validation}  {now.tokens_per_second / 1000:,.0f}k {unit}s/s"
