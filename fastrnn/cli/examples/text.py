@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 #: The part of a user's text, at its end, that is held out.
 HELD_OUT = 0.1
-#: Tokens that a sample is given, and that it has.
-PRIME, SAMPLE = 12, 240
+#: Tokens of the held-out text that a sample goes on from.
+PRIME = 12
 #: Validations on the way.
 VALIDATIONS = 16
 #: Tokens of all the text that a token's own pairs are mixed with.
@@ -32,9 +32,12 @@ WEIGHT = 20.0
 class Writer(Example):
     """A language model that is to beat a table of pairs on text that was held out."""
 
-    #: What the text is cut into, for people; and arguments of `LanguageModel.fit`.
+    #: What the text is cut into and what reads it, for people; arguments of `LanguageModel.fit`.
     unit: ClassVar[str]
+    network: ClassVar[str]
     fit_options: ClassVar[dict[str, Any]]
+    #: Tokens of a sample.
+    sample_size: ClassVar[int]
     #: The loss to be reached is the table's, times this.
     share: ClassVar[float]
 
@@ -43,12 +46,8 @@ class Writer(Example):
     )
     steps: int = option(0, "Training steps.", least=1)
 
-    def build(self, training: str, held_out: str) -> tuple[LanguageModel, Tokens, Tokens]:
-        """The model, and both texts as tokens."""
-        raise NotImplementedError
-
-    def text_of(self, tokens: Tokens) -> str:
-        """Tokens as people read them."""
+    def build(self, training: str, held_out: str) -> LanguageModel:
+        """A model with the vocabulary of these texts."""
         raise NotImplementedError
 
     def prepare(self) -> Facts:
@@ -59,7 +58,8 @@ class Writer(Example):
             source, whole = str(self.text), read_text([self.text])
             cut = round((1 - HELD_OUT) * len(whole))
             training, held_out = whole[:cut], whole[cut:]
-        self.model, self.tokens, self.validation = self.build(training, held_out)
+        self.model = self.build(training, held_out)
+        self.tokens, self.validation = map(self.model.encode, (training, held_out))
         batch, time = (self.fit_options[name] for name in ("batch_size", "sequence_length"))
         parallel_streams(self.tokens, batch, time)  # raises if the text is too short
         table = pair_loss(self.tokens, self.validation, self.model.vocabulary_size)
@@ -67,8 +67,8 @@ class Writer(Example):
         return [
             ("text", f"{source}: {self.tokens.size:,} {self.unit}s to train on, "
              f"{self.validation.size:,} held out, {self.model.vocabulary_size:,} different"),
-            ("network", f"{self.model.hidden_size} tanh units; {batch} streams x {time} "
-             f"{self.unit}s a step, {self.fit_options['optimizer']}"),
+            ("network", f"{self.network}; {batch} streams x {time} {self.unit}s a step, "
+             f"{self.fit_options['optimizer']}"),
             ("table", f"a table of pairs of {self.unit}s has a loss of {table:.3f} on what is held "
              f"out; to be reached: {self.share:g} of it, {self.limit:.3f}"),
         ]  # fmt: skip
@@ -110,10 +110,10 @@ class Writer(Example):
 
     def samples(self) -> list[tuple[str, str]]:
         """How the held-out text might go on."""
-        prime = self.validation[:PRIME]
-        drawn = self.model.sample(SAMPLE, prime, temperature=0.7, seed=self.seed)
-        text = drawn if isinstance(drawn, str) else self.text_of(drawn)
-        return [(f"a sample, after {self.text_of(prime)!r}:", text)]
+        assert self.model.vocabulary is not None
+        prime = self.model.vocabulary.decode(self.validation[:PRIME])
+        drawn = self.model.sample(self.sample_size, prime, temperature=0.7, seed=self.seed)
+        return [(f"a sample, after {prime!r}:", str(drawn))]
 
 
 def pair_loss(training: Tokens, held_out: Tokens, size: int) -> float:
