@@ -46,7 +46,7 @@ class Imdb(Example):
 
     summary = f"{SEQUENCES:,} reviews of up to {LENGTH} words, good or bad: IMDB's or synthetic"
     end_point = f"test accuracy of at least {LIMIT}; with IMDB's own reviews {REAL_LIMIT}"
-    takes = "about 40 s"
+    takes = "about 1 min"
 
     data: Path | None = option(
         None, "The standard imdb.npz; without it, synthetic reviews of its lengths and words."
