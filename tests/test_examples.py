@@ -237,15 +237,15 @@ def test_sine_is_forecast_from_what_was_known_then() -> None:
 
 
 def test_spirals_go_on_where_they_were() -> None:
-    """Twice 1,000 iterations are 2,000: the drop-in's weights go from float64 to float64."""
-    spirals = prepared(Spirals(iterations=2000, seed=3))
+    """Twice 1,000 iterations are 2,000."""
+    spirals = prepared(Spirals(iterations=2000, seed=3, dtype="float64"))
     spirals.train()
     other = prepared(Spirals(iterations=1, seed=3))
     from fastrnn.compat.three_layer_net import three_layer_net
 
     for name, model in other.models.items():
-        three_layer_net(name, other.x, other.y, model, 0.1, 1e-3, 2000)
-        assert_close(spirals.models[name]["W2"], model["W2"], 1e3 * eps("float32"), name)
+        three_layer_net(name, other.x, other.y, model, 0.1, 1e-3, 2000, dtype=np.float64)
+        assert_close(spirals.models[name]["W2"], model["W2"], 1e3 * eps("float64"), name)
 
 
 def test_pair_loss_is_that_of_counts() -> None:

@@ -31,7 +31,7 @@ class Digits(Example):
 
     summary = "Handwritten 8x8 digits of scikit-learn, read row by row by an LSTM"
     end_point = f"test accuracy of at least {LIMIT} on {TEST} images that were held out"
-    takes = "about 3 s"
+    takes = "about 4 s"
 
     epochs: int = option(60, "Passes over the images.", least=1)
 

@@ -24,7 +24,7 @@ class Sentiment(Example):
 
     summary = "58 phrases, good or bad, read word by word"
     end_point = "all of the 58 phrases and of the 20 of the test right"
-    takes = "about 1 s"
+    takes = "about 2 s"
 
     epochs: int = option(1000, "Passes over the phrases.", least=1)
     dtype: str = option("float64", "float32 or float64.")

@@ -111,9 +111,9 @@ class Writer(Example):
     def samples(self) -> list[tuple[str, str]]:
         """How the held-out text might go on."""
         assert self.model.vocabulary is not None
-        prime = self.model.vocabulary.decode(self.validation[:PRIME])
+        prime = self.validation[:PRIME]
         drawn = self.model.sample(self.sample_size, prime, temperature=0.7, seed=self.seed)
-        return [(f"a sample, after {prime!r}:", str(drawn))]
+        return [(f"a sample, after {self.model.vocabulary.decode(prime)!r}:", str(drawn))]
 
 
 def pair_loss(training: Tokens, held_out: Tokens, size: int) -> float:
