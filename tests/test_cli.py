@@ -23,7 +23,6 @@ import fastrnn
 from fastrnn import training
 from fastrnn.cli import main
 from fastrnn.cli.corpus import pydoc_corpus
-from fastrnn.training import Progress
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 40
 SMALL = ["--hidden", "8", "--sequence-length", "8", "--batch-size", "4", "--seed", "0"]
@@ -186,9 +185,9 @@ def test_resume_finishes_what_was_planned(
     assert (code, json.loads(out)["steps"]) == (0, round(total / 1.5 * 2) - total)
 
 
-def interrupt_at(step: int) -> Callable[[object, Progress], None]:
-    def show(lines: object, now: Progress) -> None:
-        if now.step == step:
+def interrupt_at(step: int) -> Callable[[object, int, int, str], None]:
+    def show(lines: object, now: int, total: int, text: str) -> None:
+        if now == step:
             raise KeyboardInterrupt
 
     return show

@@ -22,6 +22,9 @@ from fastrnn.training import Progress
 #: Seconds between lines of progress where there is no terminal.
 LINE_SECONDS = 2.0
 
+#: Shows a step, of how many, and what is said about it.
+Show = Callable[[int, int, str], None]
+
 
 class Screen:
     """Where a command talks.
@@ -91,7 +94,7 @@ class Screen:
     def training(
         self, first: int, last: int, unit: str = "character"
     ) -> Iterator[Callable[[Progress], None]]:
-        """Show a training from step `first` to step `last`: a bar, or lines at intervals.
+        """Show a training from step `first` to step `last`.
 
         Speed is given in `unit`s a second.
 
@@ -100,12 +103,27 @@ class Screen:
         callable
             For `fastrnn.LanguageModel.fit` as its `progress`.
         """
+        with self.steps(first, last) as show:
+            yield lambda now: show(now.step, now.total, _figures(now, unit))
+
+    @contextmanager
+    def steps(self, first: int = 0, last: int = 0) -> Iterator[Show]:
+        """Show work of many steps, `first` of them done before: a bar, or lines at intervals.
+
+        How many there are, `last`, may be left to what is shown.
+
+        Yields
+        ------
+        callable
+            To be called with the step that was done, with how many there are, and with what is to
+            be said about it.
+        """
         shown = self._bar if self._console.is_interactive else self._lines
-        with shown(first, last, unit) as show:
+        with shown(first, last) as show:
             yield show
 
     @contextmanager
-    def _bar(self, first: int, last: int, unit: str) -> Iterator[Callable[[Progress], None]]:
+    def _bar(self, first: int, last: int) -> Iterator[Show]:
         bar = Bar(
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
@@ -117,33 +135,33 @@ class Screen:
         with bar:
             task = bar.add_task("", total=last - first, figures="starting")
 
-            def show(now: Progress) -> None:
-                bar.update(task, completed=now.step - first, figures=_figures(now, unit))
+            def show(step: int, total: int, text: str) -> None:
+                bar.update(task, completed=step - first, total=total - first, figures=text)
 
             yield show
 
     @contextmanager
-    def _lines(self, first: int, last: int, unit: str) -> Iterator[Callable[[Progress], None]]:
-        yield _Lines(self.say, unit)
+    def _lines(self, first: int, last: int) -> Iterator[Show]:
+        yield _Lines(self.say)
 
 
 class _Lines:
     """Progress in lines, where control codes would fill a log."""
 
-    def __init__(self, say: Callable[[str], None], unit: str) -> None:
-        self._say, self._unit = say, unit
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._first, self._start, self._said = 0, 0.0, 0.0
 
-    def __call__(self, now: Progress) -> None:
+    def __call__(self, step: int, total: int, text: str) -> None:
         clock = time.perf_counter()
         if not self._start:  # what came before may have been compilation
-            self._first, self._start, self._said = now.step, clock, clock
-        if now.step < now.total and clock - self._said < LINE_SECONDS:
+            self._first, self._start, self._said = step, clock, clock
+        if step < total and clock - self._said < LINE_SECONDS:
             return
         self._said = clock
-        done = max(1, now.step - self._first)
-        left = (clock - self._start) / done * (now.total - now.step)
-        self._say(f"  step {now.step}/{now.total}  {_figures(now, self._unit)}  {left:.0f} s left")
+        done = max(1, step - self._first)
+        left = (clock - self._start) / done * (total - step)
+        self._say(f"  step {step}/{total}  {text}  {left:.0f} s left")
 
 
 def _finite(value: Any) -> Any:
