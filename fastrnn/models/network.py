@@ -1,0 +1,355 @@
+"""A network on sequences: word vectors, recurrent layers, a linear head, a loss, and its steps."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn import recurrence
+from fastrnn.cells import Cell
+from fastrnn.checks import Array
+from fastrnn.kernels.activations import ACTIVATIONS
+from fastrnn.layers import OneHot, Recurrent, Tape
+from fastrnn.optimizers import OPTIMIZERS, Optimizer
+from fastrnn.params import Parameters, Spec
+from fastrnn.simd.functions import sigmoid
+from fastrnn.slices import in_slices
+from fastrnn.training import NonFiniteGradientError
+
+Integers = NDArray[np.int64]
+
+#: Steps of sequences that inference reads at one time, about.
+TOGETHER = 1 << 15
+
+
+class Sizes(NamedTuple):
+    """What a network is like."""
+
+    cell: Cell
+    #: Numbers of a step or, where it reads tokens, their vocabulary.
+    inputs: int
+    tokens: bool
+    hidden: int
+    layers: int
+    bidirectional: bool
+    dropout: float
+    outputs: int
+    every_step: bool
+    #: Name of the loss's kernel, and g of a squared error.
+    loss: str
+    activation: str
+    #: Numbers of a word's vector, 0 for one-hot words, and whether they are learned.
+    embedding: int
+    trains_embedding: bool
+
+
+class Examples(NamedTuple):
+    """Sequences, and what is to be learned of them.
+
+    Attributes
+    ----------
+    x : ndarray (T, N, I), or of int64 (T, N)
+    lengths : ndarray of int64 (N,), or None
+        T of each if None.
+    targets : ndarray (T, N, W), or (N, W) where the last state alone is read
+        One class, or a number for each output.
+    weights : ndarray (T, N), or (N,)
+        Of each row's loss; 0 beyond a sequence's length.
+    """
+
+    x: Array
+    lengths: Integers | None
+    targets: Array = np.empty(0)
+    weights: Array = np.empty(0)
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return int(self.x.shape[1])
+
+    def take(self, order: Integers) -> Examples:
+        """Some of them, as long as the longest one."""
+        x, lengths, time = self.x, self.lengths, len(self.x)
+        if lengths is not None:
+            lengths = lengths[order]
+            time = max(1, int(lengths.max()))
+        parts = [np.take(x[:time], order, axis=1)]
+        for values in (self.targets, self.weights):
+            in_time = self.weights.ndim == 2
+            parts.append(
+                np.take(values[:time], order, axis=1) if in_time else values[order]
+                if values.size else values
+            )  # fmt: skip
+        return Examples(parts[0], lengths, *parts[1:])
+
+
+class Network:
+    """Recurrent layers between words' vectors and a linear head, trained by gradient descent.
+
+    Parameters
+    ----------
+    sizes : Sizes
+    dtype : {float32, float64}
+    optimizer : str
+        One of `fastrnn.optimizers.OPTIMIZERS`.
+    seed : int
+        Of the initial parameters, uniform in one over the root of what each reads, of words'
+        vectors, normal, and of dropout.
+    embedding : ndarray (V, E), optional
+        Words' vectors to begin with.
+
+    Attributes
+    ----------
+    layer : Recurrent
+    parameters : Parameters
+        Those of the layers, then weight_out (K, D*H), bias_out (K,), and embedding (V, E) if it is
+        learned.
+    grads, slots : ndarray (size,), (slots of the optimiser, size)
+    done : int
+        Steps of training.
+    """
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        dtype: np.dtype[Any],
+        optimizer: str,
+        seed: int,
+        embedding: Array | None = None,
+    ) -> None:
+        self.sizes, self.optimizer = sizes, OPTIMIZERS[optimizer]
+        self.layer: Recurrent[Any] = Recurrent(
+            sizes.cell, sizes.embedding or sizes.inputs, sizes.hidden, sizes.layers,
+            bidirectional=sizes.bidirectional, dropout=sizes.dropout, dtype=dtype, seed=seed,
+        )  # fmt: skip
+        self.width = self.layer.directions * sizes.hidden
+        specs = [
+            *self.layer._parameters.specs,
+            Spec("weight_out", (sizes.outputs, self.width), "(K, D*H)"),
+            Spec("bias_out", (sizes.outputs,), "(K,)"),
+        ]
+        table = (sizes.inputs, sizes.embedding)
+        if sizes.embedding and sizes.trains_embedding:
+            specs.append(Spec("embedding", table, "(V, E)"))
+        self.parameters = Parameters(specs, dtype)
+        flat, views = self.parameters.flat, self.parameters.views
+        self._inner = self.layer.flat.size
+        self.layer.move_to(flat[: self._inner])
+        self._generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(3)[2])
+        limit = 1 / math.sqrt(self.width)
+        for name in ("weight_out", "bias_out"):
+            views[name][...] = self._generator.uniform(-limit, limit, views[name].shape)
+        self.embedding = views.get("embedding", np.empty(table if sizes.embedding else 0, dtype))
+        if sizes.embedding:
+            drawn = self._generator.standard_normal if embedding is None else None
+            self.embedding[...] = drawn(table) if drawn else embedding
+        self.grads = np.zeros_like(flat)
+        self._grad_views = self.parameters.views_of(self.parameters.parts_of(self.grads))
+        self.slots = np.zeros((self.optimizer.slots, flat.size), dtype)
+        self.done = 0
+        self._spans = self._decayed()
+
+    def _decayed(self) -> Integers:
+        """Where the weights lie that `alpha` draws to zero: all but biases and words' vectors."""
+        offsets = self.parameters.offsets
+        spans = [
+            offsets[i : i + 2]
+            for i, spec in enumerate(self.parameters.specs)
+            if not spec.name.startswith("bias") and spec.name != "embedding"
+        ]
+        return np.array(spans, np.int64).reshape(-1)
+
+    def _read(self, x: Array) -> Any:
+        """What the layers read."""
+        if not self.sizes.tokens:
+            return x
+        if not self.sizes.embedding:
+            return OneHot(x)
+        rows = recurrence.take_rows(
+            self.embedding.reshape(-1), x.reshape(-1), self.sizes.embedding
+        )
+        return rows.reshape(*x.shape, self.sizes.embedding)
+
+    def _states(self, output: Array, state: Any) -> Array:
+        """What the head reads: the outputs of all steps, or the last states, as rows."""
+        if self.sizes.every_step:
+            return output.reshape(-1, self.width)
+        h = state if isinstance(state, np.ndarray) else state[0]
+        return h[-self.layer.directions :].swapaxes(0, 1).reshape(-1, self.width)
+
+    def outputs(self, examples: Examples) -> Array:
+        """Probabilities or values, (N, K), or (N, T, K) of every step, zero beyond the lengths."""
+        count, time = examples.count, len(examples.x)
+        views, sizes = self.parameters.views, self.sizes
+        shape = (count, time) if sizes.every_step else (count,)
+        found = np.zeros((*shape, sizes.outputs), self.parameters.flat.dtype)
+        together = max(1, TOGETHER // time)
+        for start in range(0, count, together):
+            some = np.arange(start, min(start + together, count))
+            batch = examples._replace(targets=np.empty(0), weights=np.empty(0)).take(some)
+            output, state = self.layer(self._read(batch.x), lengths=batch.lengths)
+            z = self._states(output, state) @ views["weight_out"].T + views["bias_out"]
+            values = self._activated(z)
+            if sizes.every_step:
+                steps = len(batch.x)
+                values = values.reshape(steps, len(some), -1).swapaxes(0, 1)
+                found[some, :steps] = values
+            else:
+                found[some] = values
+        if sizes.every_step and examples.lengths is not None:
+            found[np.arange(time) >= examples.lengths[:, None]] = 0
+        return found
+
+    def _activated(self, z: Array) -> Array:
+        if self.sizes.loss == "softmax_cross_entropy":
+            grown = np.exp(z - z.max(axis=1, keepdims=True))
+            z = grown / grown.sum(axis=1, keepdims=True)
+        elif self.sizes.loss == "sigmoid_cross_entropy":
+            z = sigmoid(z)
+        else:
+            z = ACTIVATIONS[self.sizes.activation][0](z)
+        return z
+
+    def gradient(self, batch: Examples, alpha: float = 0.0) -> float:
+        """Set `grads` to the gradient of the loss; the loss.
+
+        It is the mean over rows, weighted, plus ``alpha / 2`` times the sum of squares of all
+        weights but biases and words' vectors.
+        """
+        sizes, views, grads = self.sizes, self.parameters.views, self._grad_views
+        layer, drivers = self.layer, _drivers(self.optimizer)
+        output, state, tape = layer.forward(self._read(batch.x), lengths=batch.lengths)
+        read = self._states(output, state)
+        mask = None
+        if sizes.dropout:
+            mask = self._mask(read.shape)
+            read = read * mask
+        z = read @ views["weight_out"].T
+        z += views["bias_out"]
+        scale = 1 / max(1, rows_of(batch, sizes.every_step))
+        loss = scale * _loss_driver(sizes.loss, sizes.activation)(
+            z.reshape(-1), batch.targets.reshape(-1), batch.weights.reshape(-1), sizes.outputs,
+            scale,
+        )  # fmt: skip
+        np.matmul(z.T, read, out=grads["weight_out"])
+        np.sum(z, axis=0, out=grads["bias_out"])
+        d_read = z @ views["weight_out"]
+        if mask is not None:
+            d_read *= mask
+        d_x = self._through_layers(tape, d_read, batch)
+        if d_x is not None:
+            grads["embedding"][...] = 0
+            drivers.add_embedded(
+                grads["embedding"].reshape(-1), d_x.reshape(-1), batch.x.reshape(-1),
+                sizes.embedding,
+            )  # fmt: skip
+        if alpha:
+            square = drivers.decay(self.grads, self.parameters.flat, self._spans, alpha)
+            loss += 0.5 * alpha * square
+        return float(loss)
+
+    def _through_layers(self, tape: Tape, d_read: Array, batch: Examples) -> Array | None:
+        """Set the layers' gradients; that of words' vectors in their order, if they are learned."""
+        layer, sizes, count = self.layer, self.sizes, batch.count
+        d_output, d_state = None, None
+        if sizes.every_step:
+            d_output = d_read.reshape(len(batch.x), count, self.width)
+        else:
+            states = len(sizes.cell.states)
+            shape = (states, sizes.layers * layer.directions, count, sizes.hidden)
+            d_states = np.zeros(shape, layer.dtype)
+            by_direction = d_read.reshape(count, layer.directions, sizes.hidden).swapaxes(0, 1)
+            d_states[0, -layer.directions :] = by_direction
+            d_state = tuple(d_states) if states > 1 else d_states[0]
+        wants_x = bool(sizes.embedding) and sizes.trains_embedding
+        found = layer.backward(tape, d_output, d_state, wants_x=wants_x)
+        self.grads[: self._inner] = found.flat
+        return found.x
+
+    def _mask(self, shape: tuple[int, ...]) -> Array:
+        rate, dtype = self.sizes.dropout, self.layer.dtype
+        kept = self._generator.random(shape, np.float32) >= rate
+        mask: Array = kept * dtype.type(1 / (1 - rate))
+        return mask
+
+    def step(self, batch: Examples, hyper: Array, alpha: float, clip_norm: float) -> float:
+        """One step of training; the loss before it.
+
+        Raises
+        ------
+        NonFiniteGradientError
+            The parameters are those before the step.
+        """
+        loss = self.gradient(batch, alpha)
+        norm = _drivers(self.optimizer).descend(
+            self.parameters.flat, self.grads, self.slots.reshape(-1), clip_norm, hyper
+        )
+        if not math.isfinite(norm):
+            first = int(np.flatnonzero(~np.isfinite(self.grads))[0])
+            name = self.parameters.owner(first)
+            raise NonFiniteGradientError(name, self.done + 1, float(self.grads[first]))
+        self.done += 1
+        return loss
+
+    def train(
+        self,
+        examples: Examples,
+        order: Integers,
+        starts: Integers,
+        stops: Integers,
+        hypers: Array,
+        *,
+        alpha: float,
+        clip_norm: float,
+        seen: Callable[[Array, int], None],
+    ) -> None:
+        """Train so many steps, in slices between which Ctrl-C is heard.
+
+        Parameters
+        ----------
+        examples : Examples
+        order, starts, stops : ndarray of int64
+            Step s has the examples ``order[starts[s]:stops[s]]``.
+        hypers : ndarray (steps, 9)
+            A `Hyper` for each step.
+        alpha, clip_norm : float
+        seen : callable
+            Called with the losses and the number of steps done after each slice.
+        """
+        losses = np.empty(len(starts))
+
+        def some(first: int, count: int) -> None:
+            for k in range(first, first + count):
+                batch = examples.take(order[starts[k] : stops[k]])
+                losses[k] = self.step(batch, hypers[k], alpha, clip_norm)
+            seen(losses, first + count)
+
+        in_slices(len(starts), some)
+
+
+def rows_of(examples: Examples, every_step: bool) -> int:
+    """Of how many rows the loss is the mean."""
+    if not every_step:
+        return examples.count
+    if examples.lengths is None:
+        return examples.count * len(examples.x)
+    return int(examples.lengths.sum())
+
+
+@functools.cache
+def _drivers(optimizer: Optimizer) -> Any:
+    from fastrnn.kernels.bound import step_drivers
+
+    return step_drivers(optimizer)
+
+
+@functools.cache
+def _loss_driver(loss: str, activation: str) -> Any:
+    from fastrnn.kernels.bound import loss_driver
+
+    return loss_driver(loss, activation)
