@@ -15,7 +15,7 @@ from fastrnn.cells import Cell
 from fastrnn.checks import Array
 from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.layers import OneHot, Recurrent, Tape
-from fastrnn.optimizers import OPTIMIZERS, Optimizer
+from fastrnn.optimizers import OPTIMIZERS
 from fastrnn.params import Parameters, Spec
 from fastrnn.simd.functions import sigmoid
 from fastrnn.slices import in_slices
@@ -137,22 +137,60 @@ class Network:
         if sizes.embedding and sizes.trains_embedding:
             specs.append(Spec("embedding", table, "(V, E)"))
         self.parameters = Parameters(specs, dtype)
-        flat, views = self.parameters.flat, self.parameters.views
+        flat, views = self.flat, self.parameters.views
         self._inner = self.layer.flat.size
-        self.layer.move_to(flat[: self._inner])
         self._generator = np.random.default_rng(np.random.SeedSequence(seed).spawn(3)[2])
         limit = 1 / math.sqrt(self.width)
         for name in ("weight_out", "bias_out"):
             views[name][...] = self._generator.uniform(-limit, limit, views[name].shape)
-        self.embedding = views.get("embedding", np.empty(table if sizes.embedding else 0, dtype))
         if sizes.embedding:
-            drawn = self._generator.standard_normal if embedding is None else None
-            self.embedding[...] = drawn(table) if drawn else embedding
-        self.grads = np.zeros_like(flat)
-        self._grad_views = self.parameters.views_of(self.parameters.parts_of(self.grads))
+            self._table = np.empty(0 if sizes.trains_embedding else table, dtype)
+            self.embedding[...] = (
+                self._generator.standard_normal(table) if embedding is None else embedding
+            )
         self.slots = np.zeros((self.optimizer.slots, flat.size), dtype)
         self.done = 0
         self._spans = self._decayed()
+        self._connect()
+
+    def _connect(self) -> None:
+        """Let the layers lie in the buffer of all parameters, and have gradients laid out like it."""
+        self.layer.move_to(self.flat[: self._inner])
+        self.grads = np.zeros_like(self.flat)
+        self._grad_views = self.parameters.views_of(self.parameters.parts_of(self.grads))
+
+    @property
+    def flat(self) -> Array:
+        """All parameters."""
+        return self.parameters.flat
+
+    @property
+    def embedding(self) -> Array:
+        """Words' vectors (V, E), learned or frozen."""
+        return self.parameters.views["embedding"] if self.sizes.trains_embedding else self._table
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = dict(vars(self))
+        for name in ("grads", "_grad_views", "_drivers", "_weighted_loss"):
+            kept.pop(name, None)
+        return kept
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+        self._connect()
+
+    @functools.cached_property
+    def _drivers(self) -> Any:
+        """What a step does besides the layers; imports numba when first asked for."""
+        from fastrnn.kernels.bound import step_drivers
+
+        return step_drivers(self.optimizer)
+
+    @functools.cached_property
+    def _weighted_loss(self) -> Any:
+        from fastrnn.kernels.bound import loss_driver
+
+        return loss_driver(self.sizes.loss, self.sizes.activation)
 
     def _decayed(self) -> Integers:
         """Where the weights lie that `alpha` draws to zero: all but biases and words' vectors."""
@@ -187,7 +225,7 @@ class Network:
         count, time = examples.count, len(examples.x)
         views, sizes = self.parameters.views, self.sizes
         shape = (count, time) if sizes.every_step else (count,)
-        found = np.zeros((*shape, sizes.outputs), self.parameters.flat.dtype)
+        found = np.zeros((*shape, sizes.outputs), self.flat.dtype)
         together = max(1, TOGETHER // time)
         for start in range(0, count, together):
             some = np.arange(start, min(start + together, count))
@@ -207,13 +245,10 @@ class Network:
 
     def _activated(self, z: Array) -> Array:
         if self.sizes.loss == "softmax_cross_entropy":
-            grown = np.exp(z - z.max(axis=1, keepdims=True))
-            z = grown / grown.sum(axis=1, keepdims=True)
-        elif self.sizes.loss == "sigmoid_cross_entropy":
-            z = sigmoid(z)
-        else:
-            z = ACTIVATIONS[self.sizes.activation][0](z)
-        return z
+            return softmax(z)
+        g = ACTIVATIONS[self.sizes.activation][0]
+        values: Array = sigmoid(z) if self.sizes.loss == "sigmoid_cross_entropy" else g(z)
+        return values
 
     def gradient(self, batch: Examples, alpha: float = 0.0) -> float:
         """Set `grads` to the gradient of the loss; the loss.
@@ -222,7 +257,7 @@ class Network:
         weights but biases and words' vectors.
         """
         sizes, views, grads = self.sizes, self.parameters.views, self._grad_views
-        layer, drivers = self.layer, _drivers(self.optimizer)
+        layer = self.layer
         output, state, tape = layer.forward(self._read(batch.x), lengths=batch.lengths)
         read = self._states(output, state)
         mask = None
@@ -232,7 +267,7 @@ class Network:
         z = read @ views["weight_out"].T
         z += views["bias_out"]
         scale = 1 / max(1, rows_of(batch, sizes.every_step))
-        loss = scale * _loss_driver(sizes.loss, sizes.activation)(
+        loss = scale * self._weighted_loss(
             z.reshape(-1), batch.targets.reshape(-1), batch.weights.reshape(-1), sizes.outputs,
             scale,
         )  # fmt: skip
@@ -244,12 +279,12 @@ class Network:
         d_x = self._through_layers(tape, d_read, batch)
         if d_x is not None:
             grads["embedding"][...] = 0
-            drivers.add_embedded(
+            self._drivers.add_embedded(
                 grads["embedding"].reshape(-1), d_x.reshape(-1), batch.x.reshape(-1),
                 sizes.embedding,
             )  # fmt: skip
         if alpha:
-            square = drivers.decay(self.grads, self.parameters.flat, self._spans, alpha)
+            square = self._drivers.decay(self.grads, self.flat, self._spans, alpha)
             loss += 0.5 * alpha * square
         return float(loss)
 
@@ -286,8 +321,8 @@ class Network:
             The parameters are those before the step.
         """
         loss = self.gradient(batch, alpha)
-        norm = _drivers(self.optimizer).descend(
-            self.parameters.flat, self.grads, self.slots.reshape(-1), clip_norm, hyper
+        norm = self._drivers.descend(
+            self.flat, self.grads, self.slots.reshape(-1), clip_norm, hyper
         )
         if not math.isfinite(norm):
             first = int(np.flatnonzero(~np.isfinite(self.grads))[0])
@@ -332,6 +367,13 @@ class Network:
         in_slices(len(starts), some)
 
 
+def softmax(z: Array) -> Array:
+    """Probabilities (R, K) from logits."""
+    grown = np.exp(z - z.max(axis=1, keepdims=True))
+    p: Array = grown / grown.sum(axis=1, keepdims=True)
+    return p
+
+
 def rows_of(examples: Examples, every_step: bool) -> int:
     """Of how many rows the loss is the mean."""
     if not every_step:
@@ -339,17 +381,3 @@ def rows_of(examples: Examples, every_step: bool) -> int:
     if examples.lengths is None:
         return examples.count * len(examples.x)
     return int(examples.lengths.sum())
-
-
-@functools.cache
-def _drivers(optimizer: Optimizer) -> Any:
-    from fastrnn.kernels.bound import step_drivers
-
-    return step_drivers(optimizer)
-
-
-@functools.cache
-def _loss_driver(loss: str, activation: str) -> Any:
-    from fastrnn.kernels.bound import loss_driver
-
-    return loss_driver(loss, activation)
