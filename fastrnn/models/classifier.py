@@ -59,8 +59,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
     weight_decay : float, optional
         Of "adamw", 0.01 if None.
     alpha : float
-        L2: ``alpha / 2`` times the sum of squares of all weights but biases and words' vectors is
-        part of the loss.
+        L2, as in scikit-learn's MLPs: ``alpha / (2 * batch size)`` times the sum of squares of all
+        weights but biases and words' vectors is part of the loss.
     batch_size : int, optional
         Sequences of one step, all of them if None.
     max_iter : int

@@ -144,6 +144,10 @@ class Estimator(BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_learner")
 
+    def _l2(self, count: int) -> float:
+        """The factor of half the sum of squares in the loss: as scikit-learn's `alpha` is meant."""
+        return float(self.alpha) / min(self.batch_size or count, count)
+
     def _held_out(self, count: int) -> tuple[Integers, Integers | None]:
         """Numbers of the examples to train on, and of those to validate on."""
         everything = np.arange(count)

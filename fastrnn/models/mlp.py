@@ -53,7 +53,7 @@ class Dense:
 
     def train(
         self, x: Array, targets: Integers, order: Integers, starts: Integers, stops: Integers,
-        hypers: Array, seen: Callable[[Array, int], None], *, alpha: float,
+        hypers: Array, seen: Callable[[Array, int], None], *, l2: float,
     ) -> None:  # fmt: skip
         """Train so many steps; see `fastrnn.mlp.Network.train`.
 
@@ -77,7 +77,7 @@ class Dense:
 
         self.network.train(
             x, targets, OPTIMIZERS[self.optimizer], order, starts, stops, hypers, self.slots,
-            l2=alpha, seen=finite,
+            l2=l2, seen=finite,
         )  # fmt: skip
 
     @classmethod
@@ -102,7 +102,7 @@ class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     ::
 
         h1 = f(x W1 + b1)      h2 = f(h1 W2 + b2)      ...      p = softmax(h W + b)
-        loss = -mean log p[y] + alpha / 2 (|W1|^2 + |W2|^2 + ...)
+        loss = -mean log p[y] + alpha / (2 B) (|W1|^2 + |W2|^2 + ...)      B = batch size
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
     >>> from fastrnn.models import MLPClassifier
     >>> x, y = data.spirals(seed=0)
     >>> model = MLPClassifier(
-    ...     (50, 50), optimizer="sgd", batch_size=None, alpha=1e-3, max_iter=5000, random_state=0
+    ...     (50, 50), optimizer="sgd", batch_size=None, alpha=0.3, max_iter=5000, random_state=0
     ... )
     >>> model.fit(x, y).score(x, y) > 0.95
     True
@@ -262,10 +262,10 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
             validate = lambda: float(  # noqa: E731
                 np.mean(learner.network.logits(held_x).argmax(axis=1) == held_y)
             )
-        alpha = float(self.alpha)
+        l2 = self._l2(len(kept))
 
         def run(*how: Any) -> None:
-            learner.train(x, targets, *how, alpha=alpha)
+            learner.train(x, targets, *how, l2=l2)
 
         self._train(options, run, len(kept), epochs=epochs, validate=validate, progress=progress)
         return self

@@ -143,8 +143,8 @@ class Network:
         limit = 1 / math.sqrt(self.width)
         for name in ("weight_out", "bias_out"):
             views[name][...] = self._generator.uniform(-limit, limit, views[name].shape)
+        self._table = np.empty(0 if sizes.trains_embedding else table, dtype)
         if sizes.embedding:
-            self._table = np.empty(0 if sizes.trains_embedding else table, dtype)
             self.embedding[...] = (
                 self._generator.standard_normal(table) if embedding is None else embedding
             )
@@ -177,6 +177,10 @@ class Network:
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         vars(self).update(kept)
+        # Copies, since what was pickled may lie in a file.
+        old = self.parameters
+        self.parameters = Parameters(old.specs, old.flat.dtype, np.array(old.flat))
+        self.slots, self._table = np.array(self.slots), np.array(self._table)
         self._connect()
 
     @functools.cached_property
@@ -193,7 +197,7 @@ class Network:
         return loss_driver(self.sizes.loss, self.sizes.activation)
 
     def _decayed(self) -> Integers:
-        """Where the weights lie that `alpha` draws to zero: all but biases and words' vectors."""
+        """Where the weights lie that L2 draws to zero: all but biases and words' vectors."""
         offsets = self.parameters.offsets
         spans = [
             offsets[i : i + 2]
@@ -250,10 +254,10 @@ class Network:
         values: Array = sigmoid(z) if self.sizes.loss == "sigmoid_cross_entropy" else g(z)
         return values
 
-    def gradient(self, batch: Examples, alpha: float = 0.0) -> float:
+    def gradient(self, batch: Examples, l2: float = 0.0) -> float:
         """Set `grads` to the gradient of the loss; the loss.
 
-        It is the mean over rows, weighted, plus ``alpha / 2`` times the sum of squares of all
+        It is the mean over rows, weighted, plus ``l2 / 2`` times the sum of squares of all
         weights but biases and words' vectors.
         """
         sizes, views, grads = self.sizes, self.parameters.views, self._grad_views
@@ -283,9 +287,9 @@ class Network:
                 grads["embedding"].reshape(-1), d_x.reshape(-1), batch.x.reshape(-1),
                 sizes.embedding,
             )  # fmt: skip
-        if alpha:
-            square = self._drivers.decay(self.grads, self.flat, self._spans, alpha)
-            loss += 0.5 * alpha * square
+        if l2:
+            square = self._drivers.decay(self.grads, self.flat, self._spans, l2)
+            loss += 0.5 * l2 * square
         return float(loss)
 
     def _through_layers(self, tape: Tape, d_read: Array, batch: Examples) -> Array | None:
@@ -312,7 +316,7 @@ class Network:
         mask: Array = kept * dtype.type(1 / (1 - rate))
         return mask
 
-    def step(self, batch: Examples, hyper: Array, alpha: float, clip_norm: float) -> float:
+    def step(self, batch: Examples, hyper: Array, l2: float, clip_norm: float) -> float:
         """One step of training; the loss before it.
 
         Raises
@@ -320,7 +324,7 @@ class Network:
         NonFiniteGradientError
             The parameters are those before the step.
         """
-        loss = self.gradient(batch, alpha)
+        loss = self.gradient(batch, l2)
         norm = self._drivers.descend(
             self.flat, self.grads, self.slots.reshape(-1), clip_norm, hyper
         )
@@ -339,7 +343,7 @@ class Network:
         stops: Integers,
         hypers: Array,
         *,
-        alpha: float,
+        l2: float,
         clip_norm: float,
         seen: Callable[[Array, int], None],
     ) -> None:
@@ -352,7 +356,7 @@ class Network:
             Step s has the examples ``order[starts[s]:stops[s]]``.
         hypers : ndarray (steps, 9)
             A `Hyper` for each step.
-        alpha, clip_norm : float
+        l2, clip_norm : float
         seen : callable
             Called with the losses and the number of steps done after each slice.
         """
@@ -361,7 +365,7 @@ class Network:
         def some(first: int, count: int) -> None:
             for k in range(first, first + count):
                 batch = examples.take(order[starts[k] : stops[k]])
-                losses[k] = self.step(batch, hypers[k], alpha, clip_norm)
+                losses[k] = self.step(batch, hypers[k], l2, clip_norm)
             seen(losses, first + count)
 
         in_slices(len(starts), some)

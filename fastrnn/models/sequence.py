@@ -193,11 +193,11 @@ class SequenceEstimator(Estimator):
             validate = lambda: self._held_out_score(held_out)  # noqa: E731
         clip = np.inf if options.clip_norm is None else float(options.clip_norm)
 
-        alpha = float(self.alpha)
+        l2 = self._l2(len(kept))
 
         def run(*steps: Any) -> None:
             *how, seen = steps
-            network.train(examples, *how, alpha=alpha, clip_norm=clip, seen=seen)
+            network.train(examples, *how, l2=l2, clip_norm=clip, seen=seen)
 
         self._train(
             options, run, len(kept), epochs=epochs, validate=validate, progress=progress,
