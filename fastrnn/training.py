@@ -107,9 +107,7 @@ class TrainingOptions:
         limit = math.inf if self.clip_value is None else self.clip_value
         decay = self.rule.weight_decay if self.weight_decay is None else self.weight_decay
         numbers: list[Hyper] = [
-            self.rule.hyper(
-                before + step, self.rate(step, total), limit=limit, weight_decay=decay
-            )
+            self.rule.hyper(before + step, self.rate(step, total), limit=limit, weight_decay=decay)
             for step in range(done + 1, done + 1 + steps)
         ]
         return np.array(numbers).reshape(steps, 9)

@@ -18,7 +18,7 @@ def expected_failures(estimator: Any) -> dict[str, str]:
     failures = {}
     if "sample_weight" in signature(estimator.fit).parameters:
         failures["check_sample_weight_equivalence_on_dense_data"] = (
-            "shuffled minibatches: a sequence that is there twice is in two steps, one of weight 2 in one"
+            "shuffled minibatches: what is there twice is in two steps, what weighs 2 in one"
         )
     if isinstance(estimator, SequenceRegressor):
         failures["check_regressor_multioutput"] = (

@@ -31,7 +31,10 @@ def add_embedded(grads, d, tokens, width):
 
 
 def decay_weights(grads, params, spans, rate):
-    """Add ``rate * W`` to the gradients of what lies in `spans` (2 * number); sum of squares of W."""
+    """Add ``rate * W`` to the gradients of the weights W in `spans`; sum of the squares of W.
+
+    ``spans`` holds where each stretch begins and ends, one after the other.
+    """
     total = 0.0
     for k in range(0, spans.size, 2):
         start, count = spans[k], spans[k + 1] - spans[k]

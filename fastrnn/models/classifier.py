@@ -12,12 +12,12 @@ from sklearn.metrics import accuracy_score
 
 from fastrnn.cells import Cell
 from fastrnn.checks import Array, check_choice
-from fastrnn.models.estimator import Classes
 from fastrnn.models.sequence import Encoded, SequenceEstimator
+from fastrnn.models.targets import Classes
 from fastrnn.training import Progress
 
 
-class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[misc]
+class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     """Names what sequences are, or each of their steps, by recurrent layers.
 
     The states after the last step, or of every step, go through a linear layer; its softmax, or for
@@ -114,6 +114,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
     array([0, 1])
     """
 
+    _classes: Classes
+    _kind = "sequence_classifier"
+    _saved = ("_reads_table",)
+
     def __init__(
         self,
         cell: str | Cell = "lstm",
@@ -151,7 +155,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
 
     def fit(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: Any,
         sample_weight: ArrayLike | None = None,
         *,
@@ -197,7 +201,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
 
     def partial_fit(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: Any,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
@@ -216,16 +220,14 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
         X, y, sample_weight, lengths, progress
             As `fit` takes them.
         """
-        fresh = not hasattr(self, "_network")
+        fresh = not hasattr(self, "_learner")
         if self.class_weight == "balanced":
             raise ValueError(
                 "class_weight must not be 'balanced' for partial_fit, which does not see all data: "
                 "give a dict"
             )
         known = self._known_classes(classes, fresh=fresh)
-        self._learn(
-            X, y, lengths, sample_weight, progress, fresh=fresh, epochs=None, known=known
-        )
+        self._learn(X, y, lengths, sample_weight, progress, fresh=fresh, epochs=None, known=known)
         return self
 
     def _encoded(self, rows: Any, known: Any, *, fresh: bool) -> Encoded:
@@ -265,7 +267,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
     def _score(self, y: Any, predicted: Array, weights: Array | None) -> float:
         return float(accuracy_score(y, predicted, sample_weight=weights))
 
-    def predict_proba(self, X: Any, *, lengths: ArrayLike | None = None) -> Any:  # noqa: N803
+    def predict_proba(self, X: Any, *, lengths: ArrayLike | None = None) -> Any:
         """Probabilities of the classes.
 
         Parameters

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 try:
     from sklearn.base import BaseEstimator
-    from sklearn.utils import check_array, check_random_state
-    from sklearn.utils.class_weight import compute_class_weight
-    from sklearn.utils.multiclass import check_classification_targets, type_of_target
-    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d
+    from sklearn.utils import check_random_state
+    from sklearn.utils.validation import check_is_fitted
 except ModuleNotFoundError as error:
     raise ImportError(
         "fastrnn's estimators need scikit-learn: pip install 'fastrnn[estimators]'"
     ) from error
 
+from fastrnn.cells import Cell
 from fastrnn.checks import (
     Array,
     check_bool,
@@ -29,9 +29,11 @@ from fastrnn.checks import (
     check_integer,
     check_number,
 )
+from fastrnn.models import saved
 from fastrnn.training import SCHEDULES, Progress, TrainingOptions
 
 Integers = NDArray[np.int64]
+Self = TypeVar("Self", bound="Estimator")
 #: Trains steps: order, starts, stops, hypers, and what is called with losses and steps done.
 Run = Callable[[Integers, Integers, Integers, Array, Callable[[Array, int], None]], None]
 
@@ -87,6 +89,9 @@ class Estimator(BaseEstimator):
     verbose: bool
     dtype: DTypeLike
     classes_: Array
+    #: Of files, and private attributes that they hold.
+    _kind: str
+    _saved: tuple[str, ...] = ()
     _learner: Any
     _generator: np.random.Generator
     loss_curve_: list[float]
@@ -135,6 +140,41 @@ class Estimator(BaseEstimator):
         self.loss_curve_, self.validation_scores_ = [], []
         return int(chance.randint(SEEDS))
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to a safetensors file, whole or not at all; never pickle.
+
+        After `load`, predictions are the same bits, and `partial_fit` goes on as it would have
+        done, but for masks between layers of a dropout, which are drawn anew. A ``random_state``
+        that is a RandomState is not kept.
+
+        Raises
+        ------
+        TypeError
+            If classes are neither numbers nor strings.
+        """
+        check_is_fitted(self)
+        saved.save(self, self._kind, path)
+
+    @classmethod
+    def load(cls: type[Self], path: str | os.PathLike[str], *, cell: Cell | None = None) -> Self:
+        """Read an estimator that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path
+        cell : Cell, optional
+            That of the saved one, if it is of one's own.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be opened.
+        fastrnn.ModelFileError
+            If it is truncated, foreign, damaged or of a newer format.
+        """
+        loaded: Self = saved.load(cls, cls._kind, path, cell)
+        return loaded
+
     @property
     def n_iter_(self) -> int:
         """Epochs done."""
@@ -180,52 +220,32 @@ class Estimator(BaseEstimator):
         size = min(self.batch_size or count, count)
         starts = np.arange(0, count, size)
         stops = np.minimum(starts + size, count)
-        per_epoch, before = len(starts), learner.done
-        total = math.inf if epochs is None else epochs * per_epoch
-        last = epochs or 1
-        together = 1 if validate else max(1, STEPS // per_epoch)
+        steps, before, last = len(starts), learner.done, epochs or 1
+        total = math.inf if epochs is None else epochs * steps
+        watch = _Watch(self, stops - starts, last, steps_each, progress, quiet=validate is not None)
+        together = 1 if validate else max(1, STEPS // steps)
         best, best_flat, waited, done = -math.inf, None, 0, 0
-        clock, seen_steps = time.perf_counter(), 0
-        while done < last:
+        while done < last and waited < self.n_iter_no_change:
             turns = min(together, last - done)
             order = np.concatenate([self._order(count) for _ in range(turns)])
-            first, known = done * per_epoch, len(self.loss_curve_)
-
-            def seen(losses: Array, steps: int) -> None:
-                nonlocal clock, seen_steps
-                for epoch in range(len(self.loss_curve_) - known, steps // per_epoch):
-                    of_epoch = losses[epoch * per_epoch : (epoch + 1) * per_epoch]
-                    self.loss_curve_.append(float(of_epoch @ (stops - starts)) / count)
-                    if self.verbose and not validate:
-                        self._say(last)
-                now, done_now = time.perf_counter(), first + steps
-                if progress and done_now > seen_steps:
-                    some = losses[max(0, seen_steps - first) : steps]
-                    rate = steps_each * size * (done_now - seen_steps) / max(now - clock, 1e-9)
-                    found = self.validation_scores_[-1] if self.validation_scores_ else None
-                    progress(
-                        Progress(done_now, last * per_epoch, float(some.mean()), rate, found)
-                    )
-                clock, seen_steps = now, done_now
-
             shifts = count * np.arange(turns)[:, None]
-            hypers = options.hypers(first, turns * per_epoch, total, before=before)
-            run(order, (shifts + starts).reshape(-1), (shifts + stops).reshape(-1), hypers, seen)
+            hypers = options.hypers(done * steps, turns * steps, total, before=before)
+            watch.begin(done)
+            run(order, (shifts + starts).reshape(-1), (shifts + stops).reshape(-1), hypers, watch)
             done += turns
-            if validate is None:
-                continue
-            score = validate()
-            self.validation_scores_.append(score)
-            if self.verbose:
-                self._say(last)
-            waited = 0 if score > best + self.tol else waited + 1
-            if score > best:
-                best, best_flat = score, learner.flat.copy()
-            if waited >= self.n_iter_no_change:
-                break
+            if validate:
+                score = validate()
+                self.validation_scores_.append(score)
+                watch.say()
+                waited = 0 if score > best + self.tol else waited + 1
+                if score > best:
+                    best, best_flat = score, learner.flat.copy()
         if best_flat is not None:
             learner.flat[...] = best_flat
             self.best_validation_score_ = best
+
+    def _order(self, count: int) -> Integers:
+        return self._generator.permutation(count) if self.shuffle else np.arange(count)
 
     def _known_classes(self, classes: ArrayLike | None, *, fresh: bool) -> Array | None:
         """The classes that `partial_fit` is given, as a first call must be."""
@@ -239,90 +259,71 @@ class Estimator(BaseEstimator):
             )
         return known
 
-    def _order(self, count: int) -> Integers:
-        return self._generator.permutation(count) if self.shuffle else np.arange(count)
 
-    def _say(self, last: int) -> None:
-        epoch = len(self.loss_curve_)
-        scores = self.validation_scores_
-        score = f", validation score {scores[-1]:.4f}" if scores else ""
-        print(f"epoch {epoch}, loss {self.loss_curve_[-1]:.6f}{score}")
+class _Watch:
+    """Makes epochs of the steps of a training: its loss curve, its lines, its progress.
 
-
-class Classes:
-    """Labels as numbers of classes.
-
-    Attributes
+    Parameters
     ----------
-    values : ndarray (K,)
-        The classes in order; 0 .. K - 1 for rows of 0 and 1 of which several may hold.
-    several : bool
+    estimator : Estimator
+    sizes : ndarray (steps,)
+        Examples of each step of an epoch.
+    last : int
+        Epochs in all.
+    steps_each : float
+        Steps of an example.
+    progress : callable, optional
+    quiet : bool
+        Whether the lines wait for a validation's score.
     """
 
-    def __init__(self, values: Array, several: bool) -> None:
-        self.values, self.several = values, several
+    def __init__(
+        self,
+        estimator: Estimator,
+        sizes: Integers,
+        last: int,
+        steps_each: float,
+        progress: Callable[[Progress], None] | None,
+        *,
+        quiet: bool,
+    ) -> None:
+        self._estimator, self._sizes, self._last = estimator, sizes, last
+        self._steps_each, self._progress, self._quiet = steps_each, progress, quiet
+        self._clock = time.perf_counter()
 
-    @staticmethod
-    def rows(y: ArrayLike) -> tuple[Array, bool]:
-        """Labels (R,), or (R, K) of 0 and 1; and whether it is the latter."""
-        array = check_array(y, ensure_2d=False, dtype=None, input_name="y", allow_nd=True)
-        check_classification_targets(array)
-        if type_of_target(array) == "multilabel-indicator":
-            return array, True
-        return column_or_1d(array, warn=True), False
+    def begin(self, epochs: int) -> None:
+        """A run begins, after so many epochs."""
+        self._epochs, self._seen = epochs, 0
+        self._known = len(self._estimator.loss_curve_)
 
-    @classmethod
-    def of(cls, y: Array, several: bool, known: Array | None) -> Classes:
-        """Those that are known, or those that occur."""
-        if known is not None:
-            return cls(known, several)
-        return cls(np.arange(y.shape[1]) if several else np.unique(y), several)
-
-    def encode(self, y: Array, several: bool) -> Integers:
-        """(R, 1) of numbers of classes, or (R, K) of 0 and 1.
-
-        Raises
-        ------
-        ValueError
-            For a label that is no class.
-        """
-        if several != self.several or (several and y.shape[1] != len(self.values)):
-            wanted = f"rows of {len(self.values)} numbers 0 or 1" if self.several else "one label"
-            raise ValueError(f"y must have {wanted} for each example, got shape {y.shape}")
-        if several:
-            return y.astype(np.int64)
-        found = np.searchsorted(self.values, y)
-        wrong = np.flatnonzero(self.values[np.minimum(found, len(self.values) - 1)] != y)
-        if wrong.size:
-            raise ValueError(
-                f"y must be among the classes {self.values.tolist()}, got {y[wrong[0]]!r} at "
-                f"index {wrong[0]}"
+    def __call__(self, losses: Array, done: int) -> None:
+        """So many steps of the run are done."""
+        curve, sizes = self._estimator.loss_curve_, self._sizes
+        steps = len(sizes)
+        for epoch in range(len(curve) - self._known, done // steps):
+            of_epoch = losses[epoch * steps : (epoch + 1) * steps]
+            curve.append(float(of_epoch @ sizes) / int(sizes.sum()))
+            if not self._quiet:
+                self.say()
+        now = time.perf_counter()
+        if self._progress:
+            examples = sizes[np.arange(self._seen, done) % steps].sum()
+            scores = self._estimator.validation_scores_
+            self._progress(
+                Progress(
+                    self._epochs * steps + done,
+                    self._last * steps,
+                    float(losses[self._seen : done].mean()),
+                    float(examples) * self._steps_each / max(now - self._clock, 1e-9),
+                    scores[-1] if scores else None,
+                )
             )
-        return found[:, None].astype(np.int64)
+        self._clock, self._seen = now, done
 
-
-def row_weights(
-    count: int, sample_weight: ArrayLike | None, class_weight: Any, classes: Classes | None,
-    targets: Array, owners: Integers, *, dtype: np.dtype[Any],
-) -> Array:  # fmt: skip
-    """Weights of the rows, (R,), of mean 1: those of their examples times those of their classes.
-
-    `owners` says to which of the `count` examples each row belongs.
-    """
-    each = _check_sample_weight(
-        sample_weight, np.empty((count, 1)), dtype=np.float64, ensure_non_negative=True
-    )
-    weights = each[owners]
-    if class_weight is not None:
-        assert classes is not None
-        if classes.several:
-            raise ValueError("class_weight must be None where several classes may hold at once")
-        of_class = compute_class_weight(
-            class_weight, classes=classes.values, y=classes.values[targets[:, 0]]
-        )
-        weights = weights * of_class[targets[:, 0]]
-    total = weights.sum()
-    if weights.size and not total > 0:
-        raise ValueError("sample_weight and class_weight must leave some weight above 0, got none")
-    scaled: Array = (weights * (weights.size / max(total, 1e-300))).astype(dtype)
-    return scaled
+    def say(self) -> None:
+        """Print the last epoch, if the estimator is to be verbose."""
+        estimator = self._estimator
+        if estimator.verbose:
+            curve, scores = estimator.loss_curve_, estimator.validation_scores_
+            score = f", validation score {scores[-1]:.4f}" if scores else ""
+            print(f"epoch {len(curve)}, loss {curve[-1]:.6f}{score}")

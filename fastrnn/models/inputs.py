@@ -65,7 +65,7 @@ def are_ragged(sequences: Any) -> bool:
     return len(set(map(len, sequences))) > 1
 
 
-def read_tokens(X: Any, lengths: ArrayLike | None, vocabulary: int) -> Sequences:  # noqa: N803
+def read_tokens(X: Any, lengths: ArrayLike | None, vocabulary: int) -> Sequences:
     """Integers (N, T), or a list of N sequences of them."""
     listed, found = isinstance(X, list | tuple), None
     if are_ragged(X):
@@ -80,11 +80,18 @@ def read_tokens(X: Any, lengths: ArrayLike | None, vocabulary: int) -> Sequences
     if lengths is not None:
         array = np.where(_mask(array, lengths, listed_lengths=found), array, 0)
     tokens = check_tokens("X", array, vocabulary, "vocabulary_size")
-    return Sequences(np.ascontiguousarray(tokens.T), _lengths(tokens, lengths, found), listed, False)
+    return Sequences(
+        np.ascontiguousarray(tokens.T), _lengths(tokens, lengths, found), listed, False
+    )
 
 
 def read_numbers(
-    X: Any, lengths: ArrayLike | None, dtype: np.dtype[Any], estimator: Any, *, fresh: bool  # noqa: N803
+    X: Any,
+    lengths: ArrayLike | None,
+    dtype: np.dtype[Any],
+    estimator: Any,
+    *,
+    fresh: bool,
 ) -> Sequences:
     """Numbers (N, T, I), a table (N, T) of sequences of scalars, or a list of N sequences.
 

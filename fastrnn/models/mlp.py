@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from fastrnn.checks import Array, check_choice, check_integer
+from fastrnn.checks import Array, check_choice, check_floats, check_integer, check_shape
 from fastrnn.mlp import KINDS, Network
-from fastrnn.models.estimator import MISSING_Y, Classes, Estimator, Integers
+from fastrnn.models.estimator import MISSING_Y, Estimator
 from fastrnn.models.inputs import finite
 from fastrnn.models.network import softmax
+from fastrnn.models.targets import Classes, Integers
 from fastrnn.optimizers import OPTIMIZERS
 from fastrnn.training import Progress
 
@@ -90,13 +91,21 @@ class Dense:
         dense.flat[...], dense.slots[...], dense.done = flat, slots, done
         return dense
 
+    def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What a file keeps: JSON and tensors."""
+        net = self.network
+        tensors = {f"weight_{i}": w for i, w in enumerate(net.weights)}
+        tensors |= {f"bias_{i}": b for i, b in enumerate(net.biases)}
+        config = {"kind": net.kind, "optimizer": self.optimizer, "done": self.done}
+        return config, tensors | {"training.slots": self.slots}
+
     def __reduce__(self) -> Any:
         net = self.network
         kept = net.widths, net.kind, net.dtype, self.optimizer, self.flat, self.slots, self.done
         return Dense.restored, kept
 
 
-class MLPClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
+class MLPClassifier(ClassifierMixin, Estimator):
     """Dense layers with one nonlinearity between them, and a softmax; whole runs are compiled.
 
     ::
@@ -136,6 +145,12 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
     True
     """
 
+    hidden_layer_sizes: Any
+    activation: str
+    _learner: Dense
+    _classes: Classes
+    _kind = "mlp_classifier"
+
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
@@ -161,13 +176,9 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
     ) -> None:
         self._keep(locals())
 
-    hidden_layer_sizes: Any
-    activation: str
-    _learner: Dense
-
     def fit(
         self,
-        X: ArrayLike,  # noqa: N803
+        X: ArrayLike,
         y: ArrayLike,
         *,
         progress: Callable[[Progress], None] | None = None,
@@ -200,7 +211,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
 
     def partial_fit(
         self,
-        X: ArrayLike,  # noqa: N803
+        X: ArrayLike,
         y: ArrayLike,
         classes: ArrayLike | None = None,
         *,
@@ -221,7 +232,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
 
     def _learn(
         self,
-        X: ArrayLike,  # noqa: N803
+        X: ArrayLike,
         y: ArrayLike,
         progress: Callable[[Progress], None] | None,
         *,
@@ -270,11 +281,29 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         self._train(options, run, len(kept), epochs=epochs, validate=validate, progress=progress)
         return self
 
-    def _read(self, X: ArrayLike, *, fresh: bool) -> Array:  # noqa: N803
+    def _restore(self, config: dict[str, Any], tensors: dict[str, Array]) -> None:
+        depth = (len(tensors) - 1) // 2
+        weights = [check_floats(f"weight_{i}", tensors[f"weight_{i}"], self._dtype)
+                   for i in range(depth)]  # fmt: skip
+        widths = (weights[0].shape[0], *(w.shape[1] for w in weights))
+        kind = check_choice("kind", config["kind"], KINDS)
+        self._learner = dense = Dense(widths, kind, self._dtype, config["optimizer"])
+        net = dense.network
+        for name, places in (("weight", net.weights), ("bias", net.biases)):
+            for i, place in enumerate(places):
+                value = check_floats(f"{name}_{i}", tensors[f"{name}_{i}"], self._dtype)
+                check_shape(f"{name}_{i}", value, place.shape, "as the others")
+                place[...] = value
+        slots = check_floats("training.slots", tensors["training.slots"], self._dtype)
+        check_shape("training.slots", slots, dense.slots.shape, "(slots, all parameters)")
+        dense.slots[...] = slots
+        dense.done = check_integer("done", config["done"], least=0)
+
+    def _read(self, X: ArrayLike, *, fresh: bool) -> Array:
         x = validate_data(self, X, reset=fresh, dtype=(np.float64, np.float32))
         return finite("X", x, self._dtype)
 
-    def predict_proba(self, X: ArrayLike) -> Array:  # noqa: N803
+    def predict_proba(self, X: ArrayLike) -> Array:
         """Probabilities (N, K) of the classes, in the order of `classes_`.
 
         Parameters
@@ -284,7 +313,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         check_is_fitted(self)
         return softmax(self._learner.network.logits(self._read(X, fresh=False)))
 
-    def predict(self, X: ArrayLike) -> Array:  # noqa: N803
+    def predict(self, X: ArrayLike) -> Array:
         """The likeliest labels (N,).
 
         Parameters
@@ -292,7 +321,8 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         X : array_like (N, D)
         """
         p = self.predict_proba(X)
-        return self.classes_[p.argmax(axis=1)]
+        labels: Array = self.classes_[p.argmax(axis=1)]
+        return labels
 
     @property
     def coefs_(self) -> list[Array]:

@@ -5,87 +5,24 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastrnn import recurrence
 from fastrnn.cells import Cell
-from fastrnn.checks import Array
+from fastrnn.checks import Array, check_floats, check_integer, check_shape
 from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.layers import OneHot, Recurrent, Tape
+from fastrnn.models.examples import Examples, Integers, Sizes
 from fastrnn.optimizers import OPTIMIZERS
 from fastrnn.params import Parameters, Spec
 from fastrnn.simd.functions import sigmoid
 from fastrnn.slices import in_slices
 from fastrnn.training import NonFiniteGradientError
 
-Integers = NDArray[np.int64]
-
 #: Steps of sequences that inference reads at one time, about.
 TOGETHER = 1 << 15
-
-
-class Sizes(NamedTuple):
-    """What a network is like."""
-
-    cell: Cell
-    #: Numbers of a step or, where it reads tokens, their vocabulary.
-    inputs: int
-    tokens: bool
-    hidden: int
-    layers: int
-    bidirectional: bool
-    dropout: float
-    outputs: int
-    every_step: bool
-    #: Name of the loss's kernel, and g of a squared error.
-    loss: str
-    activation: str
-    #: Numbers of a word's vector, 0 for one-hot words, and whether they are learned.
-    embedding: int
-    trains_embedding: bool
-
-
-class Examples(NamedTuple):
-    """Sequences, and what is to be learned of them.
-
-    Attributes
-    ----------
-    x : ndarray (T, N, I), or of int64 (T, N)
-    lengths : ndarray of int64 (N,), or None
-        T of each if None.
-    targets : ndarray (T, N, W), or (N, W) where the last state alone is read
-        One class, or a number for each output.
-    weights : ndarray (T, N), or (N,)
-        Of each row's loss; 0 beyond a sequence's length.
-    """
-
-    x: Array
-    lengths: Integers | None
-    targets: Array = np.empty(0)
-    weights: Array = np.empty(0)
-
-    @property
-    def count(self) -> int:
-        """N."""
-        return int(self.x.shape[1])
-
-    def take(self, order: Integers) -> Examples:
-        """Some of them, as long as the longest one."""
-        x, lengths, time = self.x, self.lengths, len(self.x)
-        if lengths is not None:
-            lengths = lengths[order]
-            time = max(1, int(lengths.max()))
-        parts = [np.take(x[:time], order, axis=1)]
-        for values in (self.targets, self.weights):
-            in_time = self.weights.ndim == 2
-            parts.append(
-                np.take(values[:time], order, axis=1) if in_time else values[order]
-                if values.size else values
-            )  # fmt: skip
-        return Examples(parts[0], lengths, *parts[1:])
 
 
 class Network:
@@ -154,7 +91,7 @@ class Network:
         self._connect()
 
     def _connect(self) -> None:
-        """Let the layers lie in the buffer of all parameters, and have gradients laid out like it."""
+        """Let the layers lie in the buffer of all parameters; gradients are laid out like it."""
         self.layer.move_to(self.flat[: self._inner])
         self.grads = np.zeros_like(self.flat)
         self._grad_views = self.parameters.views_of(self.parameters.parts_of(self.grads))
@@ -168,6 +105,39 @@ class Network:
     def embedding(self) -> Array:
         """Words' vectors (V, E), learned or frozen."""
         return self.parameters.views["embedding"] if self.sizes.trains_embedding else self._table
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What a file keeps: JSON and tensors, by which `restored` makes another one."""
+        sizes = self.sizes._asdict() | {"cell": self.sizes.cell.name}
+        config = {
+            "sizes": sizes,
+            "optimizer": self.optimizer.name,
+            "done": self.done,
+            "generator": self._generator.bit_generator.state,
+        }
+        tensors = dict(self.parameters.views) | {"training.slots": self.slots}
+        if self.sizes.embedding:
+            tensors["embedding"] = self.embedding
+        return config, tensors
+
+    @classmethod
+    def restored(
+        cls, config: dict[str, Any], tensors: dict[str, Array], cell: Cell, dtype: np.dtype[Any]
+    ) -> Network:
+        """One from its `state`; KeyError, TypeError or ValueError if that is none."""
+        sizes = Sizes(**config["sizes"] | {"cell": cell})
+        _check_sizes(sizes, tensors)
+        table = tensors["embedding"] if sizes.embedding else None
+        network = cls(sizes, dtype, config["optimizer"], 0, table)
+        slots = check_floats("training.slots", tensors.pop("training.slots"), dtype)
+        check_shape("training.slots", slots, network.slots.shape, "(slots, all parameters)")
+        if not sizes.trains_embedding and sizes.embedding:
+            del tensors["embedding"]
+        network.parameters.load_state_dict(tensors)
+        network.slots[...] = slots
+        network.done = check_integer("done", config["done"], least=0)
+        network._generator.bit_generator.state = config["generator"]
+        return network
 
     def __getstate__(self) -> dict[str, Any]:
         kept = dict(vars(self))
@@ -212,9 +182,7 @@ class Network:
             return x
         if not self.sizes.embedding:
             return OneHot(x)
-        rows = recurrence.take_rows(
-            self.embedding.reshape(-1), x.reshape(-1), self.sizes.embedding
-        )
+        rows = recurrence.take_rows(self.embedding.reshape(-1), x.reshape(-1), self.sizes.embedding)
         return rows.reshape(*x.shape, self.sizes.embedding)
 
     def _states(self, output: Array, state: Any) -> Array:
@@ -226,7 +194,7 @@ class Network:
 
     def outputs(self, examples: Examples) -> Array:
         """Probabilities or values, (N, K), or (N, T, K) of every step, zero beyond the lengths."""
-        count, time = examples.count, len(examples.x)
+        count, time = examples.number, len(examples.x)
         views, sizes = self.parameters.views, self.sizes
         shape = (count, time) if sizes.every_step else (count,)
         found = np.zeros((*shape, sizes.outputs), self.flat.dtype)
@@ -270,7 +238,7 @@ class Network:
             read = read * mask
         z = read @ views["weight_out"].T
         z += views["bias_out"]
-        scale = 1 / max(1, rows_of(batch, sizes.every_step))
+        scale = 1 / max(1, batch.rows)
         loss = scale * self._weighted_loss(
             z.reshape(-1), batch.targets.reshape(-1), batch.weights.reshape(-1), sizes.outputs,
             scale,
@@ -294,7 +262,7 @@ class Network:
 
     def _through_layers(self, tape: Tape, d_read: Array, batch: Examples) -> Array | None:
         """Set the layers' gradients; that of words' vectors in their order, if they are learned."""
-        layer, sizes, count = self.layer, self.sizes, batch.count
+        layer, sizes, count = self.layer, self.sizes, batch.number
         d_output, d_state = None, None
         if sizes.every_step:
             d_output = d_read.reshape(len(batch.x), count, self.width)
@@ -371,17 +339,23 @@ class Network:
         in_slices(len(starts), some)
 
 
+def _check_sizes(sizes: Sizes, tensors: dict[str, Array]) -> None:
+    """ValueError unless the sizes are those of tensors: before memory is asked for by them."""
+    directions = 2 if sizes.bidirectional else 1
+    wanted = {
+        "weight_ih_l0": (len(sizes.cell.gates) * sizes.hidden, sizes.embedding or sizes.inputs),
+        "weight_out": (sizes.outputs, directions * sizes.hidden),
+    }
+    if sizes.embedding:
+        wanted["embedding"] = (sizes.inputs, sizes.embedding)
+    for name, shape in wanted.items():
+        check_shape(name, tensors[name], shape, "its sizes")
+    if sizes.layers > len(tensors):
+        raise ValueError(f"layers must be those of {len(tensors)} tensors, got {sizes.layers}")
+
+
 def softmax(z: Array) -> Array:
     """Probabilities (R, K) from logits."""
     grown = np.exp(z - z.max(axis=1, keepdims=True))
     p: Array = grown / grown.sum(axis=1, keepdims=True)
     return p
-
-
-def rows_of(examples: Examples, every_step: bool) -> int:
-    """Of how many rows the loss is the mean."""
-    if not every_step:
-        return examples.count
-    if examples.lengths is None:
-        return examples.count * len(examples.x)
-    return int(examples.lengths.sum())

@@ -15,14 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 from fastrnn.cells import Cell
 from fastrnn.checks import Array, check_choice, check_integer
 from fastrnn.kernels.activations import ACTIVATIONS
+from fastrnn.models.examples import Examples
 from fastrnn.models.inputs import finite
-from fastrnn.models.network import Examples
 from fastrnn.models.sequence import Encoded, SequenceEstimator
 from fastrnn.training import Progress
 
 
-class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc]
-    """Predicts numbers from sequences, or from each of their steps, by recurrent layers.
+class SequenceRegressor(RegressorMixin, SequenceEstimator):
+    r"""Predicts numbers from sequences, or from each of their steps, by recurrent layers.
 
     The states after the last step, or of every step, go through a linear layer and the output's
     activation; the loss is the mean squared error. To forecast several steps ahead, give as many
@@ -30,7 +30,10 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
 
     Parameters
     ----------
-    cell, hidden_size, num_layers, bidirectional, dropout, every_step, vocabulary_size, embedding, train_embedding, optimizer, learning_rate, schedule, warmup_steps, clip_norm, weight_decay, alpha, batch_size, max_iter, shuffle, early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_state, verbose, dtype
+    cell, hidden_size, num_layers, bidirectional, dropout, every_step, vocabulary_size, embedding, \
+train_embedding, optimizer, learning_rate, schedule, warmup_steps, clip_norm, weight_decay, alpha, \
+batch_size, max_iter, shuffle, early_stopping, validation_fraction, n_iter_no_change, tol, \
+warm_start, random_state, verbose, dtype
         As those of `SequenceClassifier`; the score is R^2.
     output_activation : {"identity", "relu", "sigmoid", "tanh"}
         Of the predictions.
@@ -54,6 +57,10 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
     >>> model.score(x, y) > 0.99
     True
     """
+
+    _kind = "sequence_regressor"
+    _y_shape: tuple[int, ...]
+    _saved = ("_reads_table", "_y_shape")
 
     def __init__(
         self,
@@ -91,7 +98,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
 
     def fit(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: Any,
         sample_weight: ArrayLike | None = None,
         *,
@@ -117,7 +124,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
 
     def partial_fit(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: Any,
         sample_weight: ArrayLike | None = None,
         *,
@@ -128,7 +135,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
 
         Nothing is held out of them. Arguments are those of `fit`.
         """
-        fresh = not hasattr(self, "_network")
+        fresh = not hasattr(self, "_learner")
         self._learn(X, y, lengths, sample_weight, progress, fresh=fresh, epochs=None)
         return self
 
@@ -159,12 +166,10 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
     def _score(self, y: Any, predicted: Array, weights: Array | None) -> float:
         rows = len(predicted)
         return float(
-            r2_score(
-                np.reshape(y, (rows, -1)), predicted.reshape(rows, -1), sample_weight=weights
-            )
+            r2_score(np.reshape(y, (rows, -1)), predicted.reshape(rows, -1), sample_weight=weights)
         )
 
-    def forecast(self, X: Any, steps: int) -> Array:  # noqa: N803
+    def forecast(self, X: Any, steps: int) -> Array:
         """Go on with series: what is predicted is read in its turn, the oldest steps forgotten.
 
         Parameters
@@ -190,7 +195,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
         if read.lengths is not None or read.x.ndim != 3:
             raise ValueError("X must be an array of numbers, (N, T, I) or (N, T), to go on with")
         time, series, numbers = read.x.shape
-        outputs = self._network.sizes.outputs
+        outputs = self._learner.sizes.outputs
         if outputs % numbers or (self.every_step and outputs != numbers):
             raise ValueError(
                 f"y must have been next steps of I = {numbers} numbers to go on with them, and was "
@@ -198,7 +203,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
             )
         known = read.x
         while len(known) < time + count:
-            found = self._network.outputs(Examples(known[-time:], None))
+            found = self._learner.outputs(Examples(known[-time:], None))
             found = (found[:, -1] if self.every_step else found).reshape(series, -1, numbers)
             known = np.concatenate([known, found.swapaxes(0, 1)])
         ahead = known[time : time + count].swapaxes(0, 1)

@@ -18,9 +18,11 @@ from fastrnn.checks import (
     check_integer,
     check_number,
 )
-from fastrnn.models.estimator import MISSING_Y, Classes, Estimator, row_weights
+from fastrnn.models.estimator import MISSING_Y, Estimator
+from fastrnn.models.examples import Examples, Sizes
 from fastrnn.models.inputs import Sequences, read_numbers, read_tokens, rows_of_steps
-from fastrnn.models.network import Examples, Network, Sizes
+from fastrnn.models.network import Network
+from fastrnn.models.targets import Classes, row_weights
 from fastrnn.training import Progress
 
 #: The cells by name; "rnn" is that of `fastrnn.RNN`.
@@ -51,7 +53,7 @@ class SequenceEstimator(Estimator):
     train_embedding: bool
     clip_norm: float | None
     n_features_in_: int
-    _network: Network
+    _learner: Network
     _reads_table: bool
 
     # --- what subclasses say ---
@@ -100,8 +102,8 @@ class SequenceEstimator(Estimator):
             )
         return len(table), table.shape[1], table
 
-    def _read(self, X: Any, lengths: ArrayLike | None, *, fresh: bool) -> Sequences:  # noqa: N803
-        words, width, _ = self._vectors()
+    def _read(self, X: Any, lengths: ArrayLike | None, *, fresh: bool) -> Sequences:
+        words = self._vectors()[0]
         if words is not None:
             read = read_tokens(X, lengths, words)
         else:
@@ -111,10 +113,10 @@ class SequenceEstimator(Estimator):
             self._reads_table = read.table
             if not read.table:
                 self.n_features_in_ = numbers
-                vars(self).pop("feature_names_in_", None)
-        elif words is None and numbers != self._network.sizes.inputs:
+                self.__dict__.pop("feature_names_in_", None)
+        elif words is None and numbers != self._learner.sizes.inputs:
             raise ValueError(
-                f"X must have {self._network.sizes.inputs} numbers for each step, as when it was "
+                f"X must have {self._learner.sizes.inputs} numbers for each step, as when it was "
                 f"fitted, got {numbers}"
             )
         return read
@@ -141,7 +143,7 @@ class SequenceEstimator(Estimator):
 
     def _learn(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: Any,
         lengths: ArrayLike | None,
         sample_weight: ArrayLike | None,
@@ -178,10 +180,8 @@ class SequenceEstimator(Estimator):
         )  # fmt: skip
         if fresh:
             seed = self._begin()
-            self._network = self._learner = Network(
-                sizes, self._dtype, options.optimizer, seed, table
-            )
-        network = self._network
+            self._learner = Network(sizes, self._dtype, options.optimizer, seed, table)
+        network = self._learner
         self._check_same(
             (sizes, options.optimizer, self._dtype),
             (network.sizes, network.optimizer.name, network.flat.dtype),
@@ -205,12 +205,12 @@ class SequenceEstimator(Estimator):
         )  # fmt: skip
 
     def _fit(self, *data: Any) -> Any:
-        fresh = not (self.warm_start and hasattr(self, "_network"))
+        fresh = not (self.warm_start and hasattr(self, "_learner"))
         self._learn(*data, fresh=fresh, epochs=check_integer("max_iter", self.max_iter, least=1))
         return self
 
     def _held_out_score(self, held: Examples) -> float:
-        found, targets = self._network.outputs(held), held.targets
+        found, targets = self._learner.outputs(held), held.targets
         if self.every_step:
             mask = Sequences(held.x, held.lengths, listed=False, table=False).mask
             found, targets = found[mask], targets.swapaxes(0, 1)[mask]
@@ -218,11 +218,11 @@ class SequenceEstimator(Estimator):
 
     # --- predicting ---
 
-    def _found(self, X: Any, lengths: ArrayLike | None) -> tuple[Array, Sequences]:  # noqa: N803
+    def _found(self, X: Any, lengths: ArrayLike | None) -> tuple[Array, Sequences]:
         """Outputs (N, K), or (N, T, K) of every step."""
         check_is_fitted(self)
         read = self._read(X, lengths, fresh=False)
-        return self._network.outputs(Examples(read.x, read.lengths)), read
+        return self._learner.outputs(Examples(read.x, read.lengths)), read
 
     def _laid_out(self, values: Array, read: Sequences) -> Any:
         """Predictions (N, ...), or of every step: (N, T, ...), or a list as the sequences came."""
@@ -232,7 +232,7 @@ class SequenceEstimator(Estimator):
 
     def score(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: Any,
         sample_weight: ArrayLike | None = None,
         *,
@@ -255,18 +255,21 @@ class SequenceEstimator(Estimator):
         decoded = self._decoded(found[mask] if self.every_step else found)
         return self._score(rows, decoded, weights)
 
+    def _restore(self, config: dict[str, Any], tensors: dict[str, Array]) -> None:
+        self._learner = Network.restored(config, tensors, self._checked_cell(), self._dtype)
+
     @property
     def params_(self) -> dict[str, Array]:
         """The parameters by name, views of the buffer that is trained."""
         check_is_fitted(self)
-        return self._network.parameters.views
+        return self._learner.parameters.views
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
 
-    def predict(self, X: Any, *, lengths: ArrayLike | None = None) -> Any:  # noqa: N803
+    def predict(self, X: Any, *, lengths: ArrayLike | None = None) -> Any:
         """Labels or values, one for each sequence, or with ``every_step`` for each step.
 
         Parameters
