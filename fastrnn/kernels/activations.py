@@ -31,12 +31,22 @@ def relu_back(d: Any, y: Any) -> Any:
     return where(y <= 0, 0, d)
 
 
-def sigmoid_back(d: Any, y: Any) -> Any:
+def logistic(z: Any) -> Any:
+    """1 / (1 + exp(-z))."""
+    return sigmoid(z)
+
+
+def logistic_back(d: Any, y: Any) -> Any:
     """Gradient of the logistic function."""
     return d * (y * (1 - y))
 
 
-def tanh_back(d: Any, y: Any) -> Any:
+def hyperbolic(z: Any) -> Any:
+    """tanh(z)."""
+    return tanh(z)
+
+
+def hyperbolic_back(d: Any, y: Any) -> Any:
     """Gradient of the hyperbolic tangent."""
     return d * (1 - y * y)
 
@@ -44,6 +54,6 @@ def tanh_back(d: Any, y: Any) -> Any:
 ACTIVATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "identity": (identity, identity_back),
     "relu": (relu, relu_back),
-    "sigmoid": (sigmoid, sigmoid_back),
-    "tanh": (tanh, tanh_back),
+    "sigmoid": (logistic, logistic_back),
+    "tanh": (hyperbolic, hyperbolic_back),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from fastrnn.models.language_model import LanguageModel
@@ -24,6 +24,8 @@ __all__ = ["LanguageModel", "MLPClassifier", "SequenceClassifier", "SequenceRegr
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
+        if importlib.util.find_spec("sklearn") is None:
+            raise ImportError(f"{name} needs scikit-learn: pip install 'fastrnn[estimators]'")
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

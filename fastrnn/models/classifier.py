@@ -267,6 +267,23 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _score(self, y: Any, predicted: Array, weights: Array | None) -> float:
         return float(accuracy_score(y, predicted, sample_weight=weights))
 
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+    ) -> float:
+        """Accuracy, over all sequences or all their steps.
+
+        Parameters
+        ----------
+        X, y, sample_weight, lengths
+            As `fit` takes them.
+        """
+        return self._scored(X, y, sample_weight, lengths)
+
     def predict_proba(self, X: Any, *, lengths: ArrayLike | None = None) -> Any:
         """Probabilities of the classes.
 

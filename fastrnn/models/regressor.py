@@ -169,6 +169,23 @@ warm_start, random_state, verbose, dtype
             r2_score(np.reshape(y, (rows, -1)), predicted.reshape(rows, -1), sample_weight=weights)
         )
 
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+    ) -> float:
+        """Coefficient of determination R^2, over all sequences or all their steps.
+
+        Parameters
+        ----------
+        X, y, sample_weight, lengths
+            As `fit` takes them.
+        """
+        return self._scored(X, y, sample_weight, lengths)
+
     def forecast(self, X: Any, steps: int) -> Array:
         """Go on with series: what is predicted is read in its turn, the oldest steps forgotten.
 

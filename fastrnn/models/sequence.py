@@ -230,22 +230,10 @@ class SequenceEstimator(Estimator):
             return values
         return [v[:length] for v, length in zip(values, read.mask.sum(axis=1), strict=True)]
 
-    def score(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: ArrayLike | None = None,
-        *,
-        lengths: ArrayLike | None = None,
+    def _scored(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None, lengths: ArrayLike | None
     ) -> float:
-        """Accuracy, or the coefficient of determination R^2, over all sequences or steps.
-
-        Parameters
-        ----------
-        X, y, lengths
-            As `fit` takes them.
-        sample_weight : array_like (N,), optional
-        """
+        """The score over all sequences or steps."""
         found, read = self._found(X, lengths)
         rows, mask = self._rows(y, read), read.mask
         weights = None
