@@ -431,7 +431,10 @@ def test_ctrl_c_leaves_what_was_learned(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["sequence", "mlp"])
 def test_a_model_that_blows_up_says_so(kind: str) -> None:
     if kind == "mlp":
-        with pytest.raises(ArithmeticError, match="lower learning_rate"):
+        with (
+            np.errstate(all="ignore"),
+            pytest.raises(ArithmeticError, match="lower learning_rate"),
+        ):
             MLPClassifier((5,), optimizer="sgd", learning_rate=1e30, max_iter=50).fit(
                 NUMBERS[:, 0], LABELS
             )
@@ -439,7 +442,10 @@ def test_a_model_that_blows_up_says_so(kind: str) -> None:
     model = small(
         REGRESSOR, cell="rnn_relu", optimizer="sgd", learning_rate=1e30, clip_norm=None, max_iter=50
     )
-    with pytest.raises(fastrnn.NonFiniteGradientError, match="at step"):
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(fastrnn.NonFiniteGradientError, match="at step"),
+    ):
         model.fit(NUMBERS, VALUES)
     assert np.isfinite(model._learner.flat).all()
 
