@@ -18,7 +18,7 @@ def expected_failures(estimator: Any) -> dict[str, str]:
     failures = {}
     if "sample_weight" in signature(estimator.fit).parameters:
         failures["check_sample_weight_equivalence_on_dense_data"] = (
-            "in minibatches, what is there twice is in two steps, and what weighs 2 in one; where a "
+            "in minibatches, what is there twice is in two steps, and what weighs 2 in one; if a "
             "step has all data they are the same: test_weights_of_sequences_are_repetitions"
         )
     if isinstance(estimator, SequenceRegressor):
