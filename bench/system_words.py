@@ -1,81 +1,89 @@
-"""S1: the word language model, sentences of 200 words, errors going back 4 of them, float64.
+"""S1: the word language model, sentences of 200 words, errors going back 4 of them.
 
-    python bench/systems_word_model.py
-
-Embeddings and hidden state of 100, vocabulary 80, as published. One epoch is a pass forward, the
-truncated backpropagation and a step of descent: `train` without its prints.
+Embeddings and hidden state of 100, vocabulary 80, as published.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import statistics
-import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from systems import Row, difference_in_eps
+
+from fastrnn.compat import word_model
+from fastrnn.reference import word_model as naive
 
 WORDS, D, H, V, REACH = 200, 100, 100, 80, 4
 RATE = 1e-3
+#: Epochs in one call of `train`, and between two losses that it prints, as published.
+EPOCHS, EVERY = 4, 2
+#: Differences in eps that are rounding: of the gradients, and of what `train` makes of them.
+AGREEMENT, TRAINED_AGREEMENT = 200, 1000
+GOAL = 30
+
+SIZES = f"T={WORDS} D={D} H={H} V={V} reach={REACH}"
+#: Of an epoch: the words forward, each one's error back over `REACH` states, and the gradients.
+FLOPS = 2 * WORDS * ((H * D + H * H + V * H) + (V * H + REACH * H * H) + (V * H + H * H + H * D))
 
 
-def sentence(seed: int = 0) -> Any:
-    """Embeddings, targets and weights."""
-    generator = np.random.default_rng(seed)
-    weights = [generator.uniform(-0.1, 0.1, shape) for shape in ((H, D), (H, H), (V, H))]
-    table = generator.standard_normal((V, D, 1))
+def rows(dtype: str) -> list[Row]:
+    """The script's `train`, and its pass forward and back by single calls."""
+    modules = (naive, word_model)
+    return [
+        _row("train", dtype, [_train(module, dtype) for module in modules], TRAINED_AGREEMENT,
+             steps=EPOCHS),
+        _row("forward and rnn_backprop", dtype, [_pass(module, dtype) for module in modules],
+             AGREEMENT),
+    ]  # fmt: skip
+
+
+def _row(name: str, dtype: str, calls: list[Any], agreement: float, **options: Any) -> Row:
+    slow, fast = calls
+
+    def difference() -> float:
+        return difference_in_eps(fast(), slow(), dtype)
+
+    return Row(name, SIZES, slow, fast, difference, agreement, FLOPS, goal=GOAL, **options)
+
+
+def _problem(dtype: str) -> tuple[list[Any], list[Any], list[Any], list[Any], Any]:
+    """Embeddings, targets, weights, room for their gradients, the first state."""
+    generator = np.random.default_rng(0)
+    weights = [
+        generator.uniform(-0.1, 0.1, shape).astype(dtype) for shape in ((H, D), (H, H), (V, H))
+    ]
+    table = generator.standard_normal((V, D, 1)).astype(dtype)
     words = generator.integers(0, V, WORDS + 1)
-    return [table[w] for w in words[:-1]], list(np.eye(V)[words[1:]]), weights
-
-
-def run(module: Any, epochs: int) -> tuple[float, float, list[float]]:
-    """Seconds of an epoch of `train`, those of one pass by single calls, and the losses."""
-    embeddings, targets, weights = sentence()
     zeros = [np.zeros_like(w) for w in weights]
-    state = np.zeros((H, 1))
-    start = time.perf_counter()
-    with contextlib.redirect_stdout(io.StringIO()):
-        losses = module.train(
-            WORDS, embeddings, targets, targets, *weights, *zeros, state, RATE, epochs, 2, REACH
-        )
-    trained = (time.perf_counter() - start) / epochs
-    u, w, v = weights
-    start = time.perf_counter()
-    for _ in range(epochs):
-        _, memory = module.full_forward_prop(WORDS, embeddings, u, w, state, v)
-        module.rnn_backprop(embeddings, memory, targets, zeros[0], zeros[2], zeros[1], REACH,
-                            u, v, w)  # fmt: skip
-    return trained, (time.perf_counter() - start) / epochs, losses
+    targets = list(np.eye(V, dtype=dtype)[words[1:]])
+    return [table[w] for w in words[:-1]], targets, weights, zeros, np.zeros((H, 1), dtype)
 
 
-def naive(epochs: int = 6) -> Any:
-    """As `run`, of the naive program."""
-    from fastrnn.reference import word_model
+def _train(module: Any, dtype: str) -> Callable[[], Any]:
+    """It returns the losses and the weights, those that it began with having been kept."""
+    embeddings, targets, first, zeros, state = _problem(dtype)
 
-    return run(word_model, epochs)
+    def train() -> Any:
+        weights = [w.copy() for w in first]
+        with contextlib.redirect_stdout(io.StringIO()):
+            losses = module.train(
+                WORDS, embeddings, targets, targets, *weights, *zeros, state, RATE, EPOCHS, EVERY,
+                REACH,
+            )  # fmt: skip
+        return losses, weights
 
-
-def fast(epochs: int = 200) -> Any:
-    """As `run`, of the drop-in."""
-    from fastrnn.compat import word_model
-
-    return run(word_model, epochs)
-
-
-def main() -> None:
-    fast()
-    trains, calls = [], []
-    for _ in range(7):
-        slow, quick = naive(), fast()
-        assert np.abs(np.array(slow[2]) - quick[2][: len(slow[2])]).max() < 1e-12
-        trains.append(slow[0] / quick[0])
-        calls.append(slow[1] / quick[1])
-    print(f"train: naive {1e3 * slow[0]:.1f} ms an epoch, fastrnn {1e3 * quick[0]:.2f} ms, "
-          f"ratio {statistics.median(trains):.1f} (least {min(trains):.1f})")  # fmt: skip
-    print(f"forward and back: naive {1e3 * slow[1]:.1f} ms, fastrnn {1e3 * quick[1]:.2f} ms, "
-          f"ratio {statistics.median(calls):.1f} (least {min(calls):.1f})")  # fmt: skip
+    return train
 
 
-if __name__ == "__main__":
-    main()
+def _pass(module: Any, dtype: str) -> Callable[[], Any]:
+    embeddings, targets, (u, w, v), (du, dw, dv), state = _problem(dtype)
+
+    def forward_and_back() -> Any:
+        outputs, memory = module.full_forward_prop(WORDS, embeddings, u, w, state, v)
+        gradients = module.rnn_backprop(embeddings, memory, targets, du, dv, dw, REACH, u, v, w)
+        return outputs, gradients
+
+    return forward_and_back

@@ -24,7 +24,9 @@ from typing import Any, NamedTuple
 import machine
 
 #: Name of each system, and its number in the list of systems.
-SYSTEMS = {"chars": "S3", "spirals": "S5", "course": "S6", "sentiment": "S8"}
+SYSTEMS = {
+    "words": "S1", "chars": "S3", "imdb": "S4", "spirals": "S5", "course": "S6", "sentiment": "S8",
+}  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -45,6 +47,8 @@ class Row(NamedTuple):
     steps: int = 1
     #: What the ratio is to reach.
     goal: float | None = None
+    #: Who stands in the naive version's place.
+    against: str = "naive"
 
 
 def difference_in_eps(actual: Any, desired: Any, dtype: str) -> float:
@@ -95,6 +99,7 @@ def measure(
         "fastrnn_microseconds": spread(times["fastrnn"], 1e6 / row.steps),
         "ratio": spread([slow / fast for slow, fast in pairs]),
         "goal": row.goal,
+        "against": row.against,
         "peak_microseconds": least or None,
         "most": naive["median"] / least if least else None,
         "error_eps": error,
@@ -104,11 +109,11 @@ def measure(
 
 def print_row(row: dict[str, Any]) -> None:
     """One line of the table."""
-    from table import BUSY
+    from table import BUSY, rival
 
     r, goal, most = row["ratio"], row["goal"], row["most"]
     columns = [
-        f"{row['number']:3} {row['name']:28} {row['sizes']:34}",
+        f"{row['number']:3} {row['name'] + rival(row):30} {row['sizes']:34}",
         *(f"{row[f'{which}_microseconds']['median']:11,.1f}" for which in ("naive", "fastrnn")),
         f"{r['median']:7.2f} ({r['q1']:.2f}-{r['q3']:.2f})".ljust(23),
         f"{goal:5.0f}" if goal else "    -",
@@ -153,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
     found, described = peak.measure(options.dtype), machine.describe()
     print(f"{described['cpu']} ({described['llvm_cpu']}), 1 thread, {options.dtype}, ", end="")
     print(f"peak {found['fma_gflops']} GF/s")
-    print(f"{'microseconds':67} {'naive':>11} {'fastrnn':>11}   naive/fastrnn         goal   most")
+    print(f"{'microseconds':69} {'naive':>11} {'fastrnn':>11}   naive/fastrnn         goal   most")
     rows = []
     for system in options.systems:
         for row in importlib.import_module(f"system_{system}").rows(options.dtype):

@@ -126,7 +126,7 @@ def _systems(result: dict[str, Any]) -> str:
     """Of `systems.py`: a row for each function of each published program."""
     lines = [
         [
-            f"{row['number']} {row['system']}: {row['name']}",
+            f"{row['number']} {row['system']}: {row['name']}{rival(row)}",
             *(f"{row[f'{name}_microseconds']['median']:,.0f}" for name in ("naive", "fastrnn")),
             _ratio(row["ratio"]),
             f"{row['most']:.1f}" if row["most"] else "-",
@@ -135,6 +135,12 @@ def _systems(result: dict[str, Any]) -> str:
     ]
     head = ["microseconds", "naive", "fastrnn", "naive / fastrnn", "at the core's peak"]
     return f"{_machine({**result, 'runs': [result]})}\n\n{_table(head, lines)}"
+
+
+def rival(row: dict[str, Any]) -> str:
+    """Who stands in the column of the naive version, if not that."""
+    against = row.get("against", "naive")
+    return "" if against == "naive" else f", beside {against}"
 
 
 def _benchmarked(result: dict[str, Any]) -> str:

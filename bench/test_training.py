@@ -66,7 +66,7 @@ def make_trainer(case: Case) -> Trainer:
     )
     streams = parallel_streams(tokens, case.batch, case.steps)
     return Trainer(
-        model.cell, model._parameters, case.layers, case.hidden, case.vocabulary,
+        model.equations, model._parameters, case.layers, case.hidden, case.vocabulary,
         options, streams, STEPS, History(),
     )  # fmt: skip
 

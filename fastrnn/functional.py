@@ -14,7 +14,7 @@ One layer in one direction, time-major; `fastrnn.RNN` has stacks, directions and
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,7 +31,7 @@ from fastrnn.checks import (
     named_states,
     readable,
 )
-from fastrnn.recurrence import Input, Kept, Weights
+from fastrnn.recurrence import Input, Kept, States, Weights
 from fastrnn.workspaces import WorkspacePool
 
 __all__ = [
@@ -112,8 +112,8 @@ def rnn(
         For a wrong type, precision or shape, before any work.
     """
     cell = _rnn_cell(nonlinearity)
-    tape = _run(cell, x, state, weight_ih, weight_hh, bias_ih, bias_hh, keep=False)
-    return tape.kept.output, cast(Array, _final(tape))
+    tape, final = _run(cell, x, state, weight_ih, weight_hh, bias_ih, bias_hh, keep=False)
+    return tape.kept.output, final
 
 
 def rnn_forward(
@@ -128,8 +128,8 @@ def rnn_forward(
 ) -> tuple[Array, Array, FunctionTape]:
     """Run `rnn` and keep, in the tape, what `rnn_backward` needs; the output is read-only."""
     cell = _rnn_cell(nonlinearity)
-    tape = _run(cell, x, state, weight_ih, weight_hh, bias_ih, bias_hh, keep=True)
-    return _read_only_output(tape), cast(Array, _final(tape)), tape
+    tape, final = _run(cell, x, state, weight_ih, weight_hh, bias_ih, bias_hh, keep=True)
+    return _read_only_output(tape), final, tape
 
 
 def rnn_backward(
@@ -171,8 +171,8 @@ def lstm(
     Arguments, results and errors are those of `rnn`, but `state` is a tuple (h, c), and weights and
     biases have 4*H rows, for the gates i, f, g, o.
     """
-    tape = _run(LSTM, x, state, weight_ih, weight_hh, bias_ih, bias_hh, keep=False)
-    return tape.kept.output, cast("tuple[Array, Array]", _final(tape))
+    tape, final = _run(LSTM, x, state, weight_ih, weight_hh, bias_ih, bias_hh, keep=False)
+    return tape.kept.output, final
 
 
 def lstm_forward(
@@ -184,8 +184,8 @@ def lstm_forward(
     bias_hh: ArrayLike | None = None,
 ) -> tuple[Array, tuple[Array, Array], FunctionTape]:
     """Run `lstm` and keep, in the tape, what `lstm_backward` needs; the output is read-only."""
-    tape = _run(LSTM, x, state, weight_ih, weight_hh, bias_ih, bias_hh, keep=True)
-    return _read_only_output(tape), cast("tuple[Array, Array]", _final(tape)), tape
+    tape, final = _run(LSTM, x, state, weight_ih, weight_hh, bias_ih, bias_hh, keep=True)
+    return _read_only_output(tape), final, tape
 
 
 def lstm_backward(
@@ -210,8 +210,8 @@ def gru(
     Arguments, results and errors are those of `rnn`, but weights and biases have 3*H rows, for the
     gates r, z, n.
     """
-    tape = _run(GRU, x, state, weight_ih, weight_hh, bias_ih, bias_hh, keep=False)
-    return tape.kept.output, cast(Array, _final(tape))
+    tape, final = _run(GRU, x, state, weight_ih, weight_hh, bias_ih, bias_hh, keep=False)
+    return tape.kept.output, final
 
 
 def gru_forward(
@@ -223,8 +223,8 @@ def gru_forward(
     bias_hh: ArrayLike | None = None,
 ) -> tuple[Array, Array, FunctionTape]:
     """Run `gru` and keep, in the tape, what `gru_backward` needs; the output is read-only."""
-    tape = _run(GRU, x, state, weight_ih, weight_hh, bias_ih, bias_hh, keep=True)
-    return _read_only_output(tape), cast(Array, _final(tape)), tape
+    tape, final = _run(GRU, x, state, weight_ih, weight_hh, bias_ih, bias_hh, keep=True)
+    return _read_only_output(tape), final, tape
 
 
 def gru_backward(
@@ -249,7 +249,7 @@ def _run(
     bias_hh: ArrayLike | None,
     *,
     keep: bool,
-) -> FunctionTape:
+) -> tuple[FunctionTape, Any]:
     inputs = as_array("x", x)
     dtype = check_dtype(inputs.dtype)
     if inputs.ndim != 3 or inputs.shape[2] < 1:
@@ -287,13 +287,10 @@ def _run(
     weights = Weights(*parts)
     floats = readable(inputs).reshape(-1)
     source = Input(time, batch, size, False, floats, recurrence.empty(np.int64))
-    initial = [s[None] for s in states]
-    kept = recurrence.forward(cell, source, initial, hidden, [weights], _pool[dtype], keep=keep)
-    return FunctionTape(cell, source, kept, weights)
-
-
-def _final(tape: FunctionTape) -> Array | tuple[Array, ...]:
-    return _as_given([state.copy() for state in tape.kept.final(0)])
+    both = np.array(states)
+    ends = States(both.reshape(-1), 0, both[0].size, given=True)
+    kept = recurrence.forward(cell, source, ends, hidden, [weights], _pool[dtype], keep=keep)
+    return FunctionTape(cell, source, kept, weights), _as_given([*both])
 
 
 def _as_given(states: list[Array]) -> Array | tuple[Array, ...]:

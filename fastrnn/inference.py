@@ -9,9 +9,10 @@ import numpy as np
 from fastrnn.cells import Cell
 from fastrnn.checks import Array
 from fastrnn.data import Tokens
-from fastrnn.model_plan import ModelPlan, model_offsets, plan_model
+from fastrnn.model_plan import ModelPlan, embedding_size, model_offsets, plan_model
 from fastrnn.optimizers import OPTIMIZERS
 from fastrnn.params import Parameters
+from fastrnn.threads import get_threads, run_team
 from fastrnn.workspaces import aligned_empty
 
 #: Tokens in one block of `Inference.loss`.
@@ -30,10 +31,17 @@ class Inference(NamedTuple):
     hidden: int
     vocabulary: int
 
-    def _plan(self, time: int) -> ModelPlan:
+    def without(self, token: int) -> Inference:
+        """The same model, whose samples never have one of the tokens."""
+        held = self.parameters
+        parameters = Parameters(held.specs, held.flat.dtype, held.flat.copy())
+        parameters.views["bias_out"][token] = -np.inf
+        return self._replace(parameters=parameters)
+
+    def _plan(self, time: int, threads: int = 1) -> ModelPlan:
         return plan_model(
             self.cell, self.parameters.flat.dtype, time, 1, self.vocabulary, self.hidden,
-            self.layers, keep=False,
+            self.layers, keep=False, embedding=embedding_size(self.parameters), threads=threads,
         )  # fmt: skip
 
     def _drivers(self) -> Any:
@@ -45,28 +53,31 @@ class Inference(NamedTuple):
         """Mean of -log P(token | all tokens before it) in nats, from states of zero."""
         flat, offsets = self.parameters.flat, model_offsets(self.parameters, self.layers)
         predicted = tokens.size - 1
-        total, start = 0.0, 0
+        total, start = np.zeros(1), 0
         carried: list[Array] = []
         for time in (BLOCK, predicted % BLOCK):
             end = start + (predicted - start) // max(1, time) * time
             if end == start:
                 continue
-            plan = self._plan(time)
+            plan = self._plan(time, get_threads())
             h, memory = plan.states(flat.dtype)
             slots = h.reshape(self.layers, time + 1, self.hidden)
             if carried:
                 slots[:, 0], memory[...] = carried
             work = aligned_empty(plan.work, flat.dtype)
+            x = np.empty(time * plan.model.embedding, flat.dtype)
             block, targets = np.empty(time, np.int64), np.empty(time, np.int64)
+            sums = np.empty(time)
             while start < end:
                 count = min((end - start) // time, max(1, SLICE // time))
-                total += self._drivers().evaluate(
-                    flat, h, memory, work, block, targets, offsets,
+                run_team(
+                    self._drivers().evaluate, plan.threads,
+                    total, flat, h, memory, work, x, block, targets, sums, offsets,
                     tokens, tokens.size, start, count, plan.model,
                 )  # fmt: skip
                 start += count * time
             carried = [slots[:, 0].copy(), memory]
-        return total / predicted
+        return float(total[0]) / predicted
 
     def draw(
         self, given: Tokens, uniforms: Array, temperature: float, state: Array | None = None
@@ -89,12 +100,13 @@ class Inference(NamedTuple):
         work = aligned_empty((self.layers + 1) * plan.work, flat.dtype)
         start = self.layers * plan.work + plan.model.logits
         logits, token = work[start : start + self.vocabulary], np.empty(1, np.int64)
+        x = np.empty(plan.model.embedding, flat.dtype)
         generate, fresh = self._drivers().generate, True
 
         def run(tokens: Tokens, drawn: slice) -> None:
             nonlocal fresh
             generate(
-                out[drawn], flat, h, memory, work, plan.work, token, tokens, uniforms[drawn],
+                out[drawn], flat, h, memory, work, plan.work, x, token, tokens, uniforms[drawn],
                 offsets, temperature, fresh, plan.model,
             )  # fmt: skip
             fresh = False

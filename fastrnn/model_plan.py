@@ -15,6 +15,9 @@ from fastrnn.plan import Regions, plan_layer, tile_shape
 #: Rows of logits that exist at one time, at most.
 HEAD_ROWS = 256
 
+#: Name of the parameter that the first layer reads tokens by.
+EMBEDDING = "embedding"
+
 
 class ModelPlan(NamedTuple):
     """A language model's sizes as its kernels take them, and what they need."""
@@ -26,6 +29,8 @@ class ModelPlan(NamedTuple):
     layers: int
     time: int
     batch: int
+    #: Threads that run it.
+    threads: int
     #: States beside h, slots of each, and numbers saved of a unit and time.
     others: int
     ring: int
@@ -49,10 +54,13 @@ def plan_model(
     layers: int,
     *,
     keep: bool,
+    embedding: int = 0,
+    threads: int = 1,
 ) -> ModelPlan:
     """Plan a language model's passes over blocks of `time` tokens in `batch` streams.
 
-    Passes over single tokens use packed weights again and again.
+    The first layer reads rows of an embedding of so many numbers, or without one the tokens.
+    Passes over single tokens use packed weights again and again. `threads` is the largest team.
     """
     from fastrnn.kernels.language_model import Model
     from fastrnn.kernels.product import K_BLOCK
@@ -63,13 +71,23 @@ def plan_model(
     def padded(columns: int) -> int:
         return -(-columns // width) * width
 
+    one_hot = not embedding
+    unit_work = time * batch * len(cell.gates) * hidden
+    of_first, of_other = unit_work * (hidden + embedding), unit_work * 2 * hidden
+    work = of_first + (layers - 1) * of_other + time * batch * hidden * vocabulary
     first = plan_layer(
-        cell, dtype, time, batch, vocabulary, hidden, tokens=True, token_rows=True, keep=keep,
-        reuse=time == 1,
+        cell, dtype, time, batch, vocabulary if one_hot else embedding, hidden, tokens=one_hot,
+        token_rows=one_hot, keep=keep, reuse=time == 1, threads=threads, more_work=work - of_first,
     )  # fmt: skip
-    other = plan_layer(cell, dtype, time, batch, hidden, hidden, keep=keep, reuse=time == 1)
+    other = plan_layer(
+        cell, dtype, time, batch, hidden, hidden, keep=keep, reuse=time == 1, threads=threads,
+        more_work=work - of_other,
+    )  # fmt: skip
+    size = first.threads
+    assert other.threads == size, "one team runs all layers"
     rows = min(HEAD_ROWS, time * batch)
     tile_rows, vectors = tile_shape(HEAD_ROWS)
+    scratch_size = (tile_rows * vectors + K_BLOCK) * width
     regions = Regions(dtype.itemsize)
     model = Model(
         first=first.layer,
@@ -81,11 +99,13 @@ def plan_model(
         forward_panels=regions.add(hidden * padded(vocabulary)),
         backward_panels=regions.add(vocabulary * padded(hidden)) if keep else 0,
         row_panels=regions.add(rows * padded(hidden)) if keep else 0,
-        scratch=regions.add((tile_rows * vectors + K_BLOCK) * width),
+        scratch=regions.add(size * scratch_size),
+        scratch_size=scratch_size,
+        embedding=embedding,
     )
-    work = max(first.work, other.work if layers > 1 else 0, regions.size)
+    elements = max(first.work, other.work if layers > 1 else 0, regions.size)
     return ModelPlan(
-        model, work, hidden, layers, time, batch,
+        model, elements, hidden, layers, time, batch, size,
         len(cell.states) - 1, first.layer.scan.ring, len(cell.saved) if keep else 0,
     )  # fmt: skip
 
@@ -93,23 +113,39 @@ def plan_model(
 def model_offsets(parameters: Parameters, layers: int) -> Array:
     """Where the kernels find each layer's parameters and the head's; see `language_model`."""
     offsets = np.zeros(4 * (layers + 1), np.int64)
-    offsets[: 4 * layers + 2] = parameters.offsets[: 4 * layers + 2]
+    starts = parameters.offsets[: 4 * layers + 3]
+    offsets[: len(starts)] = starts
     return offsets
 
 
-def model_specs(cell: Cell, layers: int, hidden: int, vocabulary: int) -> list[Spec]:
-    """The parameters of a language model, in their order; see `fastrnn.LanguageModel`."""
+def embedding_size(parameters: Parameters) -> int:
+    """Numbers of a row of the embedding, 0 without one."""
+    table = parameters.views.get(EMBEDDING)
+    return 0 if table is None else int(table.shape[1])
+
+
+def model_specs(
+    cell: Cell, layers: int, hidden: int, vocabulary: int, embedding: int = 0
+) -> list[Spec]:
+    """The parameters of a language model, in their order; see `fastrnn.LanguageModel`.
+
+    The embedding is the last: frozen, it is what the gradients and the optimiser do not reach.
+    """
     gates = len(cell.gates)
     rows, meaning = gates * hidden, "H" if gates == 1 else f"{gates}*H"
+    lowest = (embedding, "E") if embedding else (vocabulary, "V")
     specs = []
     for k in range(layers):
-        inputs, read = (hidden, "H") if k else (vocabulary, "V")
+        inputs, read = (hidden, "H") if k else lowest
+        one_hot = k == 0 and not embedding
         specs += [
-            Spec(f"weight_ih_l{k}", (rows, inputs), f"({meaning}, {read})", transposed=k == 0),
+            Spec(f"weight_ih_l{k}", (rows, inputs), f"({meaning}, {read})", transposed=one_hot),
             Spec(f"weight_hh_l{k}", (rows, hidden), f"({meaning}, H)"),
             Spec(f"bias_ih_l{k}", (rows,), f"({meaning},)"),
             Spec(f"bias_hh_l{k}", (rows,), f"({meaning},)"),
         ]
     specs.append(Spec("weight_out", (vocabulary, hidden), "(V, H)"))
     specs.append(Spec("bias_out", (vocabulary,), "(V,)"))
+    if embedding:
+        specs.append(Spec(EMBEDDING, (vocabulary, embedding), "(V, E)"))
     return specs

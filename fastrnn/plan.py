@@ -111,11 +111,15 @@ class LayerPlan(NamedTuple):
 
 
 def team_size(
-    threads: int, cell: Cell, time: int, batch: int, inputs: int, hidden: int, panels: int
-) -> tuple[int, bool]:
-    """How many of `threads` are worth waking, and whether they share the hidden units."""
+    threads: int, cell: Cell, time: int, batch: int, inputs: int, hidden: int, panels: int,
+    more_work: int,
+) -> tuple[int, bool]:  # fmt: skip
+    """How many of `threads` are worth waking, and whether they share the hidden units.
+
+    `more_work` is what multiply-adds the same call does besides this layer's.
+    """
     step = batch * len(cell.gates) * hidden * hidden if cell.recurrent else 0
-    work = time * (step + batch * len(cell.gates) * hidden * inputs)
+    work = time * (step + batch * len(cell.gates) * hidden * inputs) + more_work
     threads = max(1, min(threads, work // TEAM_WORK))
     if cell.late and batch < 4 * threads:
         return 1, False
@@ -145,6 +149,7 @@ def plan_layer(
     reuse: bool = False,
     repeated: bool = False,
     threads: int = 1,
+    more_work: int = 0,
 ) -> LayerPlan:
     """Plan one layer and direction.
 
@@ -168,6 +173,8 @@ def plan_layer(
         Whether they do as long as they are the same, as a checksum tells.
     threads : int
         Largest team.
+    more_work : int
+        Multiply-adds of the same call besides this layer's.
     """
     from fastrnn.kernels.jit import dots_address, tile_address
     from fastrnn.kernels.layer import Layer
@@ -208,7 +215,9 @@ def plan_layer(
     unpacked_input = not tokens and not packs(time * batch, inputs)
     dot_rows = min(dots.ROWS_MAX, max(1, block * batch))
     panels = -(-padded(hidden) // width // max(vectors, back_vectors))
-    size, by_units = team_size(threads, cell, time, batch, 0 if tokens else inputs, hidden, panels)
+    size, by_units = team_size(
+        threads, cell, time, batch, 0 if tokens else inputs, hidden, panels, more_work
+    )
     lines = ALIGNMENT // dtype.itemsize
     tile = K_BLOCK + max(
         min(batch, ROWS) * max(vectors * gates, back_vectors), tile_rows * tile_width

@@ -69,10 +69,16 @@ class Kept(NamedTuple):
         time = slots - directions
         return self.h[1 : time + 1].reshape(time, batch, directions * hidden)
 
-    def final(self, direction: int) -> list[Array]:
-        """The states (N, H) after the last step of a direction."""
-        slot = 1 if direction else self.h.shape[0] - self.h.shape[2]
-        return [self.h[slot, :, direction], *(m[slot % m.shape[0]] for m in self.memory[direction])]
+
+class States(NamedTuple):
+    """Where a layer's initial states are, and on return the last ones: (D, N, H) of each kind."""
+
+    flat: Array
+    #: The first element, and those from one kind of state to the next.
+    first: int
+    stride: int
+    #: Whether the initial ones are given; they are zero otherwise.
+    given: bool
 
 
 @functools.cache
@@ -88,11 +94,11 @@ class _Prepared(NamedTuple):
 
     driver: Any
     plan: LayerPlan
-    #: The slot of the initial states.
-    first: int
-    #: Shapes of `Kept`'s arrays, empty where there are none.
+    #: Shapes of `Kept`'s arrays, and their elements.
     memory: tuple[int, ...]
+    memory_size: int
     saved: tuple[int, ...]
+    saved_size: int
 
 
 @functools.lru_cache(maxsize=4096)
@@ -107,19 +113,17 @@ def _prepared(
         repeated=repeated and not keep, threads=threads,
     )  # fmt: skip
     scan, others = plan.layer.scan, len(cell.states) - 1
+    memory = (others, scan.ring, batch, hidden)
+    saved = (time, batch, len(cell.saved) * scan.keep, hidden)
     return _Prepared(
-        _drivers(cell).forward,
-        plan,
-        time + 1 if direction else 0,
-        (others, scan.ring, batch, hidden) if others else (),
-        (time, batch, len(cell.saved), hidden) if scan.keep else (),
+        _drivers(cell).forward, plan, memory, math.prod(memory), saved, math.prod(saved)
     )
 
 
 def forward(
     cell: Cell,
     x: Input,
-    initial: Sequence[Array] | None,
+    states: States,
     hidden: int,
     weights: Sequence[Weights],
     pool: WorkspacePool,
@@ -131,7 +135,7 @@ def forward(
     repeated: bool = True,
     all_states: bool = False,
 ) -> Kept:
-    """Run one layer from the states `initial`, each (D, N, H), or from zeros.
+    """Run one layer from its initial states, in whose place its last ones are on return.
 
     `layer` is its number among those that share the pool.
     `into` is the contiguous memory of ``Kept.h``, new if None.
@@ -141,27 +145,23 @@ def forward(
     """
     directions = len(weights)
     dtype = weights[0].weight_ih.dtype
-    nothing = empty(dtype)
-    shape = (x.time + directions, x.batch, directions, hidden)
-    kept = Kept(_new(shape, dtype) if into is None else into.reshape(shape), [], [])
+    slots, unit = x.time + directions, x.batch * hidden
+    h = _new(slots * directions * unit, dtype) if into is None else into.reshape(-1)
+    kept = Kept(h.reshape(slots, x.batch, directions, hidden), [], [])
     for direction, w in enumerate(weights):
-        run, plan, first, of_memory, of_saved = _prepared(
+        run, plan, memory_shape, memory_size, saved_shape, saved_size = _prepared(
             cell, dtype, x.time, x.batch, x.size, hidden, directions, direction, x.is_tokens,
             x.token_rows, keep, all_states, repeated, threads or get_threads(),
         )  # fmt: skip
-        memory = _new(of_memory, dtype) if of_memory else nothing
-        saved = _new(of_saved, dtype) if of_saved else nothing
-        kept.h[first, :, direction] = 0 if initial is None else initial[0][direction]
-        if of_memory:
-            memory[:, first % of_memory[1]] = (
-                0 if initial is None else [state[direction] for state in initial[1:]]
-            )
-        kept.memory.append(memory)
-        kept.saved.append(saved)
+        memory, saved = _new(memory_size, dtype), _new(saved_size, dtype)
+        if keep or all_states:
+            kept.memory.append(memory.reshape(memory_shape))
+            kept.saved.append(saved.reshape(saved_shape))
         user = layer * directions + direction
         work = pool.take(plan, dtype, user)
         run_team(
-            run, plan.threads, kept.h.reshape(-1), memory.reshape(-1), saved.reshape(-1),
+            run, plan.threads, h, memory, saved,
+            states.flat, states.first + direction * unit, states.stride, states.given,
             work.numbers, work.seal, x.floats, x.tokens, *w, plan.numbers,
         )  # fmt: skip
         pool.give(work, user)
@@ -191,7 +191,7 @@ def backward(
     dtype = carry.dtype
     d_x = into
     if d_x is None:
-        d_x = _new((x.time * x.batch * x.size,), dtype) if wants_x else empty(dtype)
+        d_x = _new(x.time * x.batch * x.size, dtype) if wants_x else empty(dtype)
     for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
         plan = plan_layer(
             cell, dtype, x.time, x.batch, x.size, kept.h.shape[3],
@@ -210,12 +210,11 @@ def backward(
     return d_x
 
 
-def _new(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """A new array, on a cache line if it is large."""
-    elements = math.prod(shape)
+def _new(elements: int, dtype: np.dtype[Any]) -> Array:
+    """A new flat array, on a cache line if it is large."""
     if elements * dtype.itemsize < ALIGNED_BYTES:
-        return np.empty(shape, dtype)
-    return aligned_empty(elements, dtype).reshape(shape)
+        return np.empty(elements, dtype)
+    return aligned_empty(elements, dtype)
 
 
 @functools.cache

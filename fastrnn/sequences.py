@@ -86,6 +86,7 @@ def plan_batch(sizes: Sizes, dtype: np.dtype[Any], time: int, batch: int) -> Bat
         backward_panels=regions.add(outputs * padded(hidden)),
         row_panels=regions.add(rows * padded(hidden)),
         scratch=regions.add((tile_rows * vectors + K_BLOCK) * width),
+        scratch_size=0,
     )
     head = model._replace(first=first.layer._replace(time=steps))
     work = max(first.work, other.work if sizes.layers > 1 else 0, regions.size)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from fastrnn.training import SLICE_SECONDS, ctrl_c_noted
+from fastrnn.interrupts import ctrl_c_noted
+from fastrnn.training import SLICE_SECONDS
 
 #: How much longer than the one before a slice may be.
 GROWTH = 8

@@ -5,13 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +15,11 @@ import numpy as np
 from fastrnn.cells import Cell
 from fastrnn.checks import Array, check_choice, check_integer, check_number
 from fastrnn.data import Tokens
-from fastrnn.model_plan import model_offsets, plan_model
+from fastrnn.interrupts import ctrl_c_noted
+from fastrnn.model_plan import HEAD_ROWS, ModelPlan, embedding_size, model_offsets, plan_model
 from fastrnn.optimizers import OPTIMIZERS, Hyper, Optimizer
 from fastrnn.params import Parameters
+from fastrnn.threads import get_threads, run_team
 from fastrnn.workspaces import aligned_empty
 
 #: Seconds that a call of the kernels should take: a progress bar moves, Ctrl-C is heard.
@@ -167,7 +165,9 @@ class Trainer:
         Steps of the whole training, by which the learning rate is scheduled.
     held_out : float, optional
         Fraction of the text at its end that is kept for validation, and is not in `streams`.
-    slots : ndarray (number of slots, parameters)
+    frozen : bool
+        Whether the embedding, the end of the parameters, stays as it is.
+    slots : ndarray (number of slots, parameters that are trained)
         The optimiser's state.
     h, memory : ndarray
         The states carried over, in their first slots.
@@ -183,24 +183,26 @@ class Trainer:
     total: int
     history: History
     held_out: float | None = None
+    frozen: bool = False
     slots: Array = field(init=False)
     h: Array = field(init=False)
     memory: Array = field(init=False)
 
     def __post_init__(self) -> None:
         options, dtype = self.options, self.parameters.flat.dtype
-        self._plan = plan_model(
-            self.cell, dtype, options.sequence_length, options.batch_size,
-            self.vocabulary, self.hidden, self.layers, keep=True,
-        )  # fmt: skip
-        plan = self._plan
-        self.slots = np.zeros((options.rule.slots, self.parameters.flat.size), dtype)
+        self._plan = plan = self._plan_for(1)
+        embedded = plan.time * plan.batch * plan.model.embedding
+        table = self.vocabulary * plan.model.embedding if self.frozen else 0
+        self.slots = np.zeros((options.rule.slots, self.parameters.flat.size - table), dtype)
         self.h, self.memory = plan.states(dtype)
         unit = plan.batch * plan.hidden
         self._saved = np.empty(plan.layers * plan.time * plan.saved * unit, dtype)
         self._d_h = np.empty(min(2, plan.layers) * plan.time * unit, dtype)
         self._carry = np.empty((1 + plan.others) * unit, dtype)
         self._work = aligned_empty(plan.work, dtype)
+        self._sums = np.empty(HEAD_ROWS)
+        self._x = np.empty(embedded, dtype)
+        self._d_x = np.empty(0 if self.frozen else embedded, dtype)
         self._grads = np.zeros_like(self.parameters.flat)
         self._tokens = np.empty(plan.time * plan.batch, np.int64)
         self._targets = np.empty_like(self._tokens)
@@ -230,13 +232,21 @@ class Trainer:
 
     @property
     def gradients(self) -> dict[str, Array]:
-        """The last step's gradients by name, before clipping."""
+        """The last step's gradients by name, before clipping; zeros of what is frozen."""
         return self.parameters.views_of(self.parameters.parts_of(self._grads))
 
     @property
     def tokens_per_step(self) -> int:
         """Tokens that one step predicts."""
         return self._plan.time * self._plan.batch
+
+    def _plan_for(self, threads: int) -> ModelPlan:
+        options = self.options
+        return plan_model(
+            self.cell, self.parameters.flat.dtype, options.sequence_length, options.batch_size,
+            self.vocabulary, self.hidden, self.layers, keep=True,
+            embedding=embedding_size(self.parameters), threads=threads,
+        )  # fmt: skip
 
     def run(self, steps: int) -> Slice:
         """Train exactly so many steps in one call of the kernels, without the GIL.
@@ -248,17 +258,21 @@ class Trainer:
         """
         from fastrnn.kernels.bound import model_drivers
 
-        options, plan = self.options, self._plan
+        options, plan = self.options, self._plan_for(get_threads())
+        if self._work.size < plan.work:
+            self._work = aligned_empty(plan.work, self._work.dtype)
         hypers = options.hypers(self.step, steps, self.total)
         losses, norms = np.empty(steps), np.empty(steps)
         norm_limit = math.inf if options.clip_norm is None else options.clip_norm
         before, start = self.step, time.perf_counter()
         try:
-            model_drivers(self.cell, options.rule).train_steps(
-                losses, norms, self.parameters.flat, self._grads, self.slots.reshape(-1),
-                self.h, self.memory, self._saved, self._d_h, self._carry, self._work,
-                self._tokens, self._targets, hypers, self._offsets, self.streams.reshape(-1),
-                self.streams.shape[1], self._counters, float(norm_limit), plan.model,
+            run_team(
+                model_drivers(self.cell, options.rule).train_steps, plan.threads,
+                losses, norms, self.parameters.flat, self._grads[: self.slots.shape[1]],
+                self.slots.reshape(-1), self.h, self.memory, self._saved, self._d_h, self._carry,
+                self._work, self._x, self._d_x, self._tokens, self._targets, self._sums, hypers,
+                self._offsets, self.streams.reshape(-1), self.streams.shape[1], self._counters,
+                float(norm_limit), plan.model,
             )  # fmt: skip
         finally:
             # Ctrl-C is raised when the kernels return: what they did is recorded all the same.
@@ -340,40 +354,6 @@ class Trainer:
             if self.total < done:
                 least = math.ceil(100 * done / per_epoch) / 100
                 raise ValueError(f"epochs must be at least {least:g}, done already, got {epochs:g}")
-
-
-@contextmanager
-def ctrl_c_noted() -> Iterator[Callable[[], None]]:
-    """Note Ctrl-C, and raise KeyboardInterrupt where the training calls what this yields, or after.
-
-    Raised anywhere, it may fall into a callback of LLVM, which swallows it. Before the first slice,
-    when kernels are compiled, and when it comes twice, it is raised at once nevertheless. Where the
-    signal is not Python's own, or this not its thread, nothing is changed.
-    """
-    own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not own or threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-    noted = training = False
-
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal noted
-        at_once, noted = noted or not training, True
-        if at_once:
-            raise KeyboardInterrupt
-
-    def listen() -> None:
-        nonlocal training
-        training = True
-        if noted:
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield listen
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    listen()
 
 
 def train(

@@ -60,9 +60,7 @@ def test_the_published_script_sees_the_same_arrays_and_prints_the_same(
     twin = copy.deepcopy(model)
     expected = naive.three_layer_net(nonlinearity, X, y, twin, STEP, REG, iterations)
     lines = capsys.readouterr().out
-    actual = compat.three_layer_net(
-        nonlinearity, X, y, model, STEP, REG, iterations, dtype=np.float64
-    )
+    actual = compat.three_layer_net(nonlinearity, X, y, model, STEP, REG, iterations)
     assert capsys.readouterr().out == lines
     assert lines.count("iteration") == 2
     assert [len(series) for series in actual[:2]] == [iterations] * 2
@@ -73,19 +71,42 @@ def test_the_published_script_sees_the_same_arrays_and_prints_the_same(
 
 
 @NONLINEARITIES
-def test_single_precision_is_the_default_and_gives_back_what_came(nonlinearity: str) -> None:
+def test_single_precision_gives_back_what_came(nonlinearity: str) -> None:
     X, y, model = problem(1)
     twin = copy.deepcopy(model)
     expected = naive.three_layer_net(nonlinearity, X, y, twin, STEP, REG, 300)
-    actual = compat.three_layer_net(nonlinearity, X, y, model, STEP, REG, 300)
+    actual = compat.three_layer_net(nonlinearity, X, y, model, STEP, REG, 300, dtype=np.float32)
     for i, (a, b) in enumerate(zip(expected, actual, strict=True)):
         assert_close(b, a, K_TRAINED * eps(np.float32), str(i))
     assert all(model[name].dtype == np.float64 for name in WEIGHTS)
     _, _, single = problem(1, dtype=np.float32)
-    compat.three_layer_net(nonlinearity, X, y, single, STEP, REG, 300)
+    compat.three_layer_net(nonlinearity, X, y, single, STEP, REG, 300, dtype=np.float32)
     for name in WEIGHTS:
         assert single[name].dtype == np.float32
         assert_close(single[name], model[name], 4 * eps(np.float32), name)
+
+
+@pytest.mark.parametrize("points", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("weights", [np.float32, np.float64])
+def test_the_precision_is_that_in_which_numpy_would_compute(weights: Any, points: Any) -> None:
+    X, y, _ = problem(1)
+    found = []
+    precision = np.result_type(points, weights)
+    for options in ({}, {"dtype": precision}):
+        np.random.seed(1)
+        model = toy_model(dtype=weights)
+        plots = compat.three_layer_net(
+            "SIGM", (4 * X).astype(points), y, model, STEP, REG, 20, **options
+        )[:2]
+        found.append(plots)
+        assert all(model[name].dtype == weights for name in WEIGHTS)
+    assert found[0] == found[1]
+    other = np.float32 if precision == np.float64 else np.float64
+    np.random.seed(1)
+    plots = compat.three_layer_net(
+        "SIGM", (4 * X).astype(points), y, toy_model(dtype=weights), STEP, REG, 20, dtype=other
+    )[:2]
+    assert plots != found[0]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

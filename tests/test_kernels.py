@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import DTYPES, FLOATS, eps, normal
+from conftest import DTYPES, FLOATS, PLAIN, eps, normal
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastrnn.kernels import primitives
 from fastrnn.kernels.jit import dots_address, tile_address
+from fastrnn.kernels.panels import split_units
 from fastrnn.kernels.product import FAR, K_BLOCK
 from fastrnn.kernels.team import ALONE
 from fastrnn.plan import tile_shape
@@ -104,6 +105,43 @@ def test_product_of_odd_shapes_and_many_blocks_of_k(
 ) -> None:
     for a_transposed, b_transposed in [(False, False), (True, True)]:
         assert_product(dtype, rows, k, columns, a_transposed, b_transposed, add, 3)
+
+
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no panels")
+@given(
+    dtype=st.sampled_from(FLOATS),
+    gates=st.integers(1, 4),
+    units=st.integers(1, 70),
+    k=st.integers(0, 20),
+    largest=st.integers(1, 4),
+)
+def test_panels_hold_all_gates_of_all_units(
+    dtype: Any, gates: int, units: int, k: int, largest: int
+) -> None:
+    lane = lanes(dtype)
+    w = normal((gates, units, k), dtype)
+    vectors = -(-units // lane)
+    size = gates * k * lane * vectors
+    work = np.full(GUARD + size + GUARD, np.nan, dtype)
+    primitives.pack_gates(work, GUARD, w.reshape(-1), gates, k, units, largest, ALONE)
+    assert np.isnan(work[:GUARD]).all()
+    assert np.isnan(work[GUARD + size :]).all()
+    count, base, extra, tail = split_units(units, gates, largest, lane)
+    wholes = [lane * (base + (panel < extra)) for panel in range(count - (tail > 0))]
+    wide = [*wholes, tail] if tail else wholes
+    assert max(wide) <= largest * lane
+    # No more vectors than if each gate had its own.
+    assert sum(-(-gates * n // lane) for n in wide) <= gates * vectors
+    first = 0
+    for n in wide:
+        across = -(-gates * n // lane) * lane
+        start = GUARD + gates * k * first
+        panel = work[start : start + k * across].reshape(k, across)[:, : gates * n]
+        inside = min(n, units - first)
+        rows = w[:, first : first + inside].transpose(2, 0, 1)
+        assert (panel.reshape(k, gates, n)[:, :, :inside] == rows).all()
+        first += inside
+    assert first == units
 
 
 @DTYPES

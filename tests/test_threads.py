@@ -331,3 +331,28 @@ def test_an_interrupt_before_a_thread_has_begun_does_not_hang(monkeypatch: Any) 
     monkeypatch.setattr(threads._Worker, "begin", begin)
     with pytest.raises(KeyboardInterrupt):
         threads.run_team(lambda *args: None, 3, None)
+
+
+#: Cell, layers, hidden units, tokens of a sequence, streams: shared by rows, and by hidden units.
+MODELS = [("lstm", 2, 64, 40, 17, 12), ("rnn", 1, 300, 99, 2, None), ("gru", 1, 300, 50, 3, 20)]
+
+
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")
+@pytest.mark.parametrize("size", MODELS, ids=str)
+def test_a_language_model_gets_the_bits_of_one_thread(size: Any, monkeypatch: Any) -> None:
+    cell, layers, hidden, time, batch, embedding = size
+    text = np.random.default_rng(0).integers(37, size=4000)
+    found = []
+    for count in (1, 2, 3):
+        monkeypatch.setattr(threads._pool, "limit", count)
+        model = fastrnn.LanguageModel(
+            hidden, layers, cell=cell, vocabulary=37, embedding=embedding, seed=0
+        )
+        model.fit(text, steps=5, sequence_length=time, batch_size=batch)
+        assert model._trainer is not None
+        assert model._trainer._plan_for(count).threads == count
+        found.append((model.flat.copy(), model.history_.loss, model.loss(text)))
+    for flat, losses, loss in found[1:]:
+        assert (flat == found[0][0]).all()
+        assert losses == found[0][1]
+        assert loss == found[0][2]

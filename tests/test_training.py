@@ -274,7 +274,10 @@ def updated(
     slots = np.zeros(optimizer.slots * size, dtype)
     for hyper, gradient in zip(hypers, gradients, strict=True):
         grads = gradient.copy()
-        update(params, grads, slots, size, hyper)
+        # In parts, as the threads of a team share them.
+        cut = size // 3
+        update(params, grads, slots, cut, size, hyper)
+        update(params, grads, slots, 0, cut, hyper)
         np.testing.assert_array_equal(grads, gradient)
     assert (params[size:] == 7).all()
     return params[:size]

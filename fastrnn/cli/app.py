@@ -57,6 +57,11 @@ def run(arguments: Sequence[str]) -> int:
     return int(code or 0)
 
 
+def _number_or_name(value: str | None) -> int | str | None:
+    whole = value is not None and value.lstrip("-").isdecimal()
+    return int(value) if value is not None and whole else value
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"fastrnn {fastrnn.__version__}")
@@ -106,15 +111,38 @@ def train(
         int | None, typer.Option(help="Units of each layer.", show_default="128")
     ] = None,
     layers: Annotated[int | None, typer.Option(help="Layers.", show_default="1")] = None,
+    cell: Annotated[str | None, typer.Option(help="rnn, lstm or gru.", show_default="rnn")] = None,
     nonlinearity: Annotated[
-        str | None, typer.Option(help="tanh or relu.", show_default="tanh")
+        str | None, typer.Option(help="Of the rnn: tanh or relu.", show_default="tanh")
     ] = None,
+    words: Annotated[
+        bool, typer.Option("--words", help="Read words and punctuation marks, not characters.")
+    ] = False,
+    min_count: Annotated[
+        int | None,
+        typer.Option(help="How often a word must occur to be in the vocabulary.", show_default="1"),
+    ] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option(help="Most words of the vocabulary.", show_default="all")
+    ] = None,
+    embedding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE|FILE",
+            help="Numbers of the vector that stands for a token, to be trained, or a file of "
+            "GloVe's or word2vec's with trained ones.",
+        ),
+    ] = None,
+    freeze: Annotated[bool, typer.Option("--freeze", help="Leave those vectors as they are.")] = (
+        False
+    ),
     dtype: Annotated[
         str | None, typer.Option(help="float32 or float64.", show_default="float32")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the initial weights.")] = None,
     sequence_length: Annotated[
-        int | None, typer.Option(help="Characters of one step in each stream.", show_default="64")
+        int | None,
+        typer.Option(help="Characters or words of one step in each stream.", show_default="64"),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Parallel streams of the text.", show_default="32")
@@ -178,7 +206,7 @@ def train(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Train a character language model on texts.
+    """Train a language model of characters or words on texts.
 
     Ctrl-C stops after the current 50 ms, saves the steps done so far, and --resume does the rest.
     """
@@ -187,7 +215,13 @@ def train(
     sizes: dict[str, Any] = {
         "hidden_size": hidden,
         "num_layers": layers,
+        "cell": cell,
         "nonlinearity": nonlinearity,
+        "unit": "word" if words else None,
+        "min_count": min_count,
+        "max_vocabulary": vocabulary,
+        "embedding": _number_or_name(embedding),
+        "train_embedding": False if freeze else None,
         "dtype": dtype,
         "seed": seed,
     }
@@ -220,7 +254,7 @@ def train(
 @app.command(epilog='Example: fastrnn sample book.safetensors --prime "It was " --temperature 0.7')
 def sample(
     model: Model,
-    n: Annotated[int, typer.Option(help="Characters to draw.")] = 500,
+    n: Annotated[int, typer.Option(help="Characters or words to draw.")] = 500,
     prime: Annotated[str, typer.Option(help="What the text begins with.")] = "",
     temperature: Annotated[
         float, typer.Option(help="Below 1 the likelier, above 1 the bolder; 0: the likeliest.")
@@ -236,7 +270,7 @@ def sample(
 
 @app.command("eval", epilog="Example: fastrnn eval book.safetensors another.txt")
 def evaluate(model: Model, files: Files, json: Json = False) -> None:
-    """Say how well a model predicts texts: nats and bits per character, perplexity."""
+    """Say how well a model predicts texts: nats and bits per character or word, perplexity."""
     from fastrnn.cli.train import evaluate as run_evaluate
 
     run_evaluate(Screen(as_json=json), model, files)

@@ -88,8 +88,12 @@ class Screen:
             yield
 
     @contextmanager
-    def training(self, first: int, last: int) -> Iterator[Callable[[Progress], None]]:
+    def training(
+        self, first: int, last: int, unit: str = "character"
+    ) -> Iterator[Callable[[Progress], None]]:
         """Show a training from step `first` to step `last`: a bar, or lines at intervals.
+
+        Speed is given in `unit`s a second.
 
         Yields
         ------
@@ -97,11 +101,11 @@ class Screen:
             For `fastrnn.LanguageModel.fit` as its `progress`.
         """
         shown = self._bar if self._console.is_interactive else self._lines
-        with shown(first, last) as show:
+        with shown(first, last, unit) as show:
             yield show
 
     @contextmanager
-    def _bar(self, first: int, last: int) -> Iterator[Callable[[Progress], None]]:
+    def _bar(self, first: int, last: int, unit: str) -> Iterator[Callable[[Progress], None]]:
         bar = Bar(
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
@@ -114,20 +118,20 @@ class Screen:
             task = bar.add_task("", total=last - first, figures="starting")
 
             def show(now: Progress) -> None:
-                bar.update(task, completed=now.step - first, figures=_figures(now))
+                bar.update(task, completed=now.step - first, figures=_figures(now, unit))
 
             yield show
 
     @contextmanager
-    def _lines(self, first: int, last: int) -> Iterator[Callable[[Progress], None]]:
-        yield _Lines(self.say)
+    def _lines(self, first: int, last: int, unit: str) -> Iterator[Callable[[Progress], None]]:
+        yield _Lines(self.say, unit)
 
 
 class _Lines:
     """Progress in lines, where control codes would fill a log."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], None], unit: str) -> None:
+        self._say, self._unit = say, unit
         self._first, self._start, self._said = 0, 0.0, 0.0
 
     def __call__(self, now: Progress) -> None:
@@ -139,7 +143,7 @@ class _Lines:
         self._said = clock
         done = max(1, now.step - self._first)
         left = (clock - self._start) / done * (now.total - now.step)
-        self._say(f"  step {now.step}/{now.total}  {_figures(now)}  {left:.0f} s left")
+        self._say(f"  step {now.step}/{now.total}  {_figures(now, self._unit)}  {left:.0f} s left")
 
 
 def _finite(value: Any) -> Any:
@@ -150,6 +154,6 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _figures(now: Progress) -> str:
+def _figures(now: Progress, unit: str) -> str:
     validation = "" if now.validation is None else f"  validation {now.validation:.3f}"
-    return f"loss {now.loss:.3f}{validation}  {now.tokens_per_second / 1000:,.0f}k characters/s"
+    return f"loss {now.loss:.3f}{validation}  {now.tokens_per_second / 1000:,.0f}k {unit}s/s"

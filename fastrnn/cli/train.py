@@ -13,6 +13,7 @@ from typing import Any
 from fastrnn.checks import check_number
 from fastrnn.cli.errors import GoalMissedError, StoppedError
 from fastrnn.cli.screen import Screen
+from fastrnn.data import WordVocabulary, join_words, tokenize
 from fastrnn.figures import loss_curve, require_matplotlib
 from fastrnn.files import load_model
 from fastrnn.models import LanguageModel
@@ -74,10 +75,20 @@ def make_model(resume: Path | None, given: dict[str, Any]) -> LanguageModel:
         return LanguageModel(**chosen)
     model = LanguageModel.load(resume)
     for name, value in chosen.items():
-        own = model.dtype.name if name == "dtype" else getattr(model, name)
+        kept = {"dtype": model.dtype.name, "embedding": model.embedding_size or None}
+        own = kept[name] if name in kept else getattr(model, name)
         if name != "seed" and value != own:
             raise ValueError(f"{name} must be {own!r}, that of {resume}, got {value!r}")
     return model
+
+
+def count_units(model: LanguageModel, text: str) -> int:
+    """Characters or words of a text, as the model reads it."""
+    if model.unit == "character":
+        return len(text)
+    vocabulary = model.vocabulary
+    by = vocabulary.tokenizer if isinstance(vocabulary, WordVocabulary) else "words"
+    return len(tokenize(text, by))
 
 
 def training_options(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -135,21 +146,22 @@ def train(
     text = read_text(files)
 
     before, start = len(model.history_.loss), time.perf_counter()
-    screen.say(f"{len(text):,} characters of {', '.join(map(str, files))}")
+    unit, count = model.unit, count_units(model, text)
+    screen.say(f"{count:,} {unit}s of {', '.join(map(str, files))}")
     total = steps
     if total is None and epochs is None:
         total = training.get("total")
     if total is None:
-        total = _steps(text, chosen, 1.0 if epochs is None else epochs, validation)
+        total = _steps(count, chosen, 1.0 if epochs is None else epochs, validation)
     screen.say(
-        f"{total} steps of {chosen['batch_size']} x {chosen['sequence_length']} characters"
+        f"{total} steps of {chosen['batch_size']} x {chosen['sequence_length']} {unit}s"
         + (f", {before} of them done already" if before else "")
     )
     if before and total == before:
         screen.say("nothing is left to be done; --steps or --epochs set a later end")
     interrupted, failure = False, None
     try:
-        with screen.training(before, total) as progress:
+        with screen.training(before, total, unit) as progress:
             model.fit(
                 text,
                 steps=steps,
@@ -179,7 +191,10 @@ def train(
         "model": str(out),
         "figure": str(figure) if figure else None,
         "characters": len(text),
+        "unit": unit,
+        "tokens": count,
         "vocabulary": model.vocabulary_size,
+        "pretrained_words": model.pretrained_words_,
         "parameters": model.flat.size,
         "options": chosen,
         "steps": done,
@@ -206,16 +221,16 @@ def train(
         screen.say("no better validation loss came: stopped early, back to the best parameters")
     if history.validation:
         last_found, best = history.validation[-1][1], min(loss for _, loss in history.validation)
-        screen.say(f"validation loss {last_found:.4f}, best {best:.4f} nats/character")
+        screen.say(f"validation loss {last_found:.4f}, best {best:.4f} nats/{unit}")
     screen.say(
         f"{done} steps in {report['seconds']:.1f} s, of which {jit.compile_seconds():.1f} s "
         f"compiling; saved in {out}"
     )
 
 
-def _steps(text: str, options: dict[str, Any], epochs: float, validation: float) -> int:
-    """How many steps `fastrnn.LanguageModel.fit` makes of so many epochs."""
-    length = len(text) - round(validation * len(text))
+def _steps(count: int, options: dict[str, Any], epochs: float, validation: float) -> int:
+    """How many steps `fastrnn.LanguageModel.fit` makes of so many epochs over `count` tokens."""
+    length = count - round(validation * count)
     per_epoch = (length - 1) // options["batch_size"] // options["sequence_length"]
     return round(epochs * int(per_epoch))
 
@@ -223,23 +238,36 @@ def _steps(text: str, options: dict[str, Any], epochs: float, validation: float)
 def evaluate(screen: Screen, path: Path, files: Sequence[Path]) -> None:
     """``fastrnn eval``."""
     model, text = LanguageModel.load(path), read_text(files)
-    nats = model.loss(text)
-    report = {
+    nats, unit, count = model.loss(text), model.unit, count_units(model, text)
+    report: dict[str, Any] = {
         "model": str(path),
-        "characters": len(text),
-        "nats_per_character": nats,
-        "bits_per_character": nats / math.log(2),
+        f"{unit}s": count,
+        f"nats_per_{unit}": nats,
+        f"bits_per_{unit}": nats / math.log(2),
         "perplexity": math.exp(min(nats, 709.0)),
     }
-    screen.facts(
-        [
-            ("nats/character", f"{nats:.4f}"),
-            ("bits/character", f"{report['bits_per_character']:.4f}"),
-            ("perplexity", f"{report['perplexity']:.3f}"),
-            ("characters", f"{len(text):,}"),
-        ]
-    )
+    facts = [
+        (f"nats/{unit}", f"{nats:.4f}"),
+        (f"bits/{unit}", f"{report[f'bits_per_{unit}']:.4f}"),
+        ("perplexity", f"{report['perplexity']:.3f}"),
+        (f"{unit}s", f"{count:,}"),
+    ]
+    if isinstance(model.vocabulary, WordVocabulary) and (unknown := model.vocabulary.unknown):
+        left_out = model.vocabulary.encode(text) == model.vocabulary.words.index(unknown)
+        report["unknown_words"] = int(left_out.sum())
+        facts.append(("unknown words", f"{report['unknown_words']:,}"))
+    screen.facts(facts)
     screen.result(report)
+
+
+def gap(vocabulary: object, before: str, after: str) -> str:
+    """The space between a text of words and what was drawn after it, if there is one."""
+    if not isinstance(vocabulary, WordVocabulary) or not before or not after:
+        return ""
+    if before[-1].isspace() or vocabulary.tokenizer != "words":
+        return "" if before[-1].isspace() else " "
+    first = tokenize(after)[0]
+    return " " if join_words([*tokenize(before), first]).endswith(f" {first}") else ""
 
 
 def sample(
@@ -249,7 +277,7 @@ def sample(
     model = LanguageModel.load(path)
     drawn = model.sample(n, prime=prime, temperature=temperature, seed=seed)
     text = drawn if isinstance(drawn, str) else " ".join(map(str, drawn))
-    screen.text(prime + text)
+    screen.text(prime + gap(model.vocabulary, prime, text) + text)
     screen.result(
         {
             "model": str(path),

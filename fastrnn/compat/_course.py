@@ -14,7 +14,7 @@ from fastrnn import recurrence
 from fastrnn.cells import LSTM as LSTM_CELL
 from fastrnn.cells import RNN_TANH, Cell
 from fastrnn.checks import FLOATS, Array, as_array, check_floats, readable
-from fastrnn.recurrence import Input, Kept, Weights
+from fastrnn.recurrence import Input, Kept, States, Weights
 from fastrnn.workspaces import ArrayPool, WorkspacePool
 
 Axes = tuple[str, ...]
@@ -225,12 +225,13 @@ def forward(
     """Run a sequence: x as an array, what the kernels kept, and the predictions (n_y, m, T_x)."""
     given: tuple[Given, ...] = ("x", x, ("n_x", "m", "T_x")), ("a0", a0, STATE)
     (array, first), values = admit(parameters, network.parameters, *given)
-    initial = [np.zeros((1, *first.T.shape), array.dtype) for _ in network.cell.states]
-    initial[0] = first.T[np.newaxis]
+    states = np.zeros((len(network.cell.states), first.size), array.dtype)
+    states[0] = first.T.reshape(-1)
     with _time_major(array) as floats:
         kept = recurrence.forward(
-            network.cell, _input(array, floats), initial, len(first), [network.weights(values)],
-            _pool[array.dtype], keep=True,
+            network.cell, _input(array, floats),
+            States(states.reshape(-1), 0, first.size, given=True), len(first),
+            [network.weights(values)], _pool[array.dtype], keep=True,
         )  # fmt: skip
     _, m, time = array.shape
     weight, bias, *_ = values.values()

@@ -32,7 +32,7 @@ from fastrnn.compat._sequences import Sequences, check_bits, read_sequences, sam
 from fastrnn.compat._weights import NamedWeights
 from fastrnn.optimizers import OPTIMIZERS
 from fastrnn.params import Parameters, Spec
-from fastrnn.recurrence import Input, Kept, Weights
+from fastrnn.recurrence import Input, Kept, States, Weights
 from fastrnn.sequences import Sizes, Trainer
 from fastrnn.workspaces import WorkspacePool
 
@@ -158,11 +158,12 @@ class RNN(NamedWeights):
         return y
 
     def _run(self, read: Input, *, keep: bool) -> tuple[Array, Kept]:
+        last = np.empty((read.batch, self.hidden_size), self.dtype)
         kept = recurrence.forward(
-            RNN_TANH, read, None, self.hidden_size, [self._weights_of(self._parameters.flat)],
-            self._pool, keep=keep, threads=None,
+            RNN_TANH, read, States(last.reshape(-1), 0, last.size, given=False), self.hidden_size,
+            [self._weights_of(self._parameters.flat)], self._pool, keep=keep, threads=None,
         )  # fmt: skip
-        h = kept.output.swapaxes(0, 1) if self._every_step(read) else kept.final(0)[0]
+        h = kept.output.swapaxes(0, 1) if self._every_step(read) else last
         logits = h @ self.Why.T + self.by
         y: Array = 0.5 * np.tanh(0.5 * logits) + 0.5
         return y, kept
@@ -210,7 +211,7 @@ class RNN(NamedWeights):
             h = kept.output.reshape(-1, self.hidden_size)
             d_output = (rows @ self.Why).reshape(-1)
         else:
-            rows, h = d, kept.final(0)[0]
+            rows, h = d, kept.output[-1]
             carry[0, 0] = rows @ self.Why
         views["Why"][...], views["by"][...] = rows.T @ h, rows.sum(axis=0)
         recurrence.backward(

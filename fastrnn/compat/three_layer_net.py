@@ -64,7 +64,7 @@ def three_layer_net(
     reg: float,
     iterations: int = 50_000,
     *,
-    dtype: DTypeLike = np.float32,
+    dtype: DTypeLike | None = None,
 ) -> tuple[list[float], list[float], Array, Array, Array, Array, Array, Array]:
     """Train by gradient descent on all examples at once.
 
@@ -88,11 +88,13 @@ def three_layer_net(
         float32 or float64, and changed in place, as published. ``h`` and ``h2`` may be there.
     step_size, reg : float
     iterations : int
-    dtype : {float32, float64}
-        Precision of the iterations. With float32 the roundings of the steps are kept and put back
-        (`fastrnn.optimizers.COMPENSATED_SGD`), so that weights go from float64 to float64: after
-        50,000 iterations those of the sigmoid network differed by 1e-5 from the ones that NumPy
-        finds in float64, those of the ReLU network by 5e-4 (its kinks are not differentiable).
+    dtype : {float64, float32}, optional
+        Precision of the iterations; that of `X` and `model`, as NumPy promotes their types, if
+        None: float64, as published, unless all of them are float32. With float32 the roundings of
+        the steps are kept and put back (`fastrnn.optimizers.COMPENSATED_SGD`), so that weights go
+        from float64 to float64: after 50,000 iterations those of the sigmoid network differed by
+        1e-5 from the ones that NumPy finds in float64, those of the ReLU network by 5e-4 (its kinks
+        are not differentiable).
         With float64 they differ by 1e-11, in 2.1 times the time.
 
     Returns
@@ -109,11 +111,12 @@ def three_layer_net(
         For wrong arguments, before any work.
     """
     kind = KINDS[check_choice("NONLINEARITY", NONLINEARITY, tuple(KINDS))]
-    precision = check_dtype(dtype)
     rate, l2 = check_number("step_size", step_size), check_number("reg", reg)
     steps = check_integer("iterations", iterations, least=0)
-    x = _examples(X, precision)
-    weights, biases = _parameters(model, x.shape[1])
+    examples = _examples(X)
+    weights, biases = _parameters(model, examples.shape[1])
+    precision = check_dtype(_own(examples, *weights, *biases) if dtype is None else dtype)
+    x = np.ascontiguousarray(examples, precision)
     widths = [x.shape[1], *(w.shape[1] for w in weights)]
     targets = check_tokens("y", y, widths[-1], "K")
     check_shape("y", targets, (len(x),), "(N,)")
@@ -152,13 +155,19 @@ def three_layer_net(
     return plots[0], plots[1], *weights, *biases
 
 
-def _examples(value: ArrayLike, dtype: np.dtype[Any]) -> Array:
+def _examples(value: ArrayLike) -> Array:
     x = as_array("X", value)
     if x.dtype.kind not in "fiub":
         raise TypeError(f"X must be numbers, got {x.dtype.name}")
     if x.ndim != 2 or not x.size:
         raise ValueError(f"X must have shape (N, D), neither of them 0, got {x.shape}")
-    return np.ascontiguousarray(x, dtype)
+    return x
+
+
+def _own(*arrays: Array) -> np.dtype[Any]:
+    """In what NumPy would compute with these, of the two types that there are kernels for."""
+    single = np.result_type(*arrays) == np.float32
+    return np.dtype(np.float32 if single else np.float64)
 
 
 def _parameters(model: Mapping[str, Any], inputs: int) -> tuple[list[Array], list[Array]]:

@@ -29,8 +29,14 @@ if TYPE_CHECKING:
     from fastrnn.data.padding import pad_sequences, sequence_lengths
     from fastrnn.data.sentiment import Phrases, draw_sentiment, sentiment_grammar, sentiment_phrases
     from fastrnn.data.stored import DataFileError
-    from fastrnn.data.vectors import WordVectors, embedding_matrix, read_glove, read_word2vec
-    from fastrnn.data.words import WordVocabulary, tokenize
+    from fastrnn.data.vectors import (
+        WordVectors,
+        embedding_matrix,
+        read_glove,
+        read_vectors,
+        read_word2vec,
+    )
+    from fastrnn.data.words import WordVocabulary, join_words, tokenize
 
 #: Where the rest is, which is imported when it is asked for: with all of it, `import fastrnn` took
 #: 0.10 s over NumPy's import, not 0.08.
@@ -62,10 +68,12 @@ _HOMES = {
         "WordVectors",
         "embedding_matrix",
         "read_glove",
+        "read_vectors",
         "read_word2vec",
     ),
     "fastrnn.data.words": (
         "WordVocabulary",
+        "join_words",
         "tokenize",
     ),
 }
@@ -83,11 +91,13 @@ __all__ = [
     "embedding_matrix",
     "forecast_windows",
     "from_bits",
+    "join_words",
     "load_imdb",
     "pad_sequences",
     "parallel_streams",
     "random_sampling",
     "read_glove",
+    "read_vectors",
     "read_word2vec",
     "sentiment_grammar",
     "sentiment_phrases",

@@ -153,6 +153,41 @@ def read_word2vec(
     return found.result(size)
 
 
+def read_vectors(
+    path: str | os.PathLike[str],
+    *,
+    vocabulary: Iterable[str] | None = None,
+    errors: str = "strict",
+    progress: Progress | None = None,
+) -> WordVectors:
+    """Read a file of GloVe's or of word2vec's, whichever it is.
+
+    It is word2vec's if its name ends with ``.bin`` or ``.bin.gz`` (binary), or if its first line
+    is two whole numbers (text); else it is GloVe's.
+
+    Parameters
+    ----------
+    path, vocabulary, errors, progress
+        As of `read_glove`.
+
+    Returns
+    -------
+    WordVectors
+
+    Raises
+    ------
+    OSError, DataFileError, TypeError, ValueError
+        As `read_glove` and `read_word2vec` do.
+    """
+    of_word2vec = os.fspath(path).endswith((".bin", ".bin.gz"))
+    if not of_word2vec:
+        with opened(path) as file:
+            numbers = file.stream.readline(LONGEST_WORD).split()
+        of_word2vec = len(numbers) == 2 and all(number.isdigit() for number in numbers)
+    read = read_word2vec if of_word2vec else read_glove
+    return read(path, vocabulary=vocabulary, errors=errors, progress=progress)
+
+
 def embedding_matrix(
     vocabulary: Iterable[str], vectors: WordVectors, seed: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -72,6 +72,10 @@ class Vocabulary(Stored):
             raise ValueError(f"tokens must have one dimension, got shape {found.shape}")
         return "".join(self.characters[token] for token in found.tolist())
 
+    def join(self, tokens: ArrayLike) -> str:
+        """The text of `tokens`, as `decode` has it."""
+        return self.decode(tokens)
+
     def config(self) -> dict[str, Any]:
         """What `from_config` makes this vocabulary of, as JSON can hold it."""
         return {"characters": self.characters}

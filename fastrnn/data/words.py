@@ -66,6 +66,51 @@ def tokenize(text: str, tokenizer: str = "words") -> list[str]:
     return TOKENIZERS[tokenizer](text)
 
 
+#: Marks without a space before them, without one after them, and with none on either side.
+_CLOSING = frozenset(".,;:!?)]}%\u2026\u2019\u201d\u00bb")
+_OPENING = frozenset("([{$#@\u00a3\u20ac\u201c\u2018\u00ab")
+_TIGHT = frozenset("-/\u2013\u2014")
+#: Marks that open, and then close.
+_QUOTES = frozenset("\"'")
+
+
+def join_words(words: Iterable[str]) -> str:
+    r"""A text of words and marks, spaced as in print: what ``tokenize(text, "words")`` cuts.
+
+    There is no space before ``. , ; : ! ? ) ] } %``, after opening brackets and signs of
+    currencies, on either side of hyphens, dashes and slashes, inside quotes (the first opens, the
+    second closes), and after a full stop or a colon between numbers.
+
+    Parameters
+    ----------
+    words : iterable of str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> join_words(["she", "said", ":", '"', "it's", "3", ".", "14", "(", "or", "so", ")", '"'])
+    'she said: "it\'s 3.14 (or so)"'
+    """
+    parts: list[str] = []
+    quoted: set[str] = set()
+    last, before_last, glued = "", "", True
+    for word in words:
+        closes = word in _CLOSING or word in quoted
+        tight = word in _TIGHT
+        between_numbers = last in (".", ":") and before_last.isdigit() and word.isdigit()
+        if not (glued or closes or tight or between_numbers):
+            parts.append(" ")
+        parts.append(word)
+        if word in _QUOTES:
+            quoted ^= {word}
+        glued = tight or word in _OPENING or word in quoted
+        before_last, last = last, word
+    return "".join(parts)
+
+
 class WordVocabulary(Stored):
     """Words, numbered.
 
@@ -216,10 +261,18 @@ class WordVocabulary(Stored):
         TypeError, ValueError
             Unless all are in the vocabulary.
         """
+        return " ".join(self._words_of(tokens))
+
+    def join(self, tokens: ArrayLike) -> str:
+        """The text of `tokens`: by `join_words` where ``"words"`` cuts texts, else as `decode`."""
+        words = self._words_of(tokens)
+        return join_words(words) if self.tokenizer == "words" else " ".join(words)
+
+    def _words_of(self, tokens: ArrayLike) -> list[str]:
         found = check_tokens("tokens", tokens, len(self), "vocabulary size")
         if found.ndim != 1:
             raise ValueError(f"tokens must have one dimension, got shape {found.shape}")
-        return " ".join([self.words[token] for token in found.tolist()])
+        return [self.words[token] for token in found.tolist()]
 
     def config(self) -> dict[str, Any]:
         """What `from_config` makes this vocabulary of, as JSON can hold it."""

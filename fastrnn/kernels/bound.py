@@ -14,6 +14,7 @@ from fastrnn.kernels import (
     phrases,
     primitives,
     rows,
+    sampling,
     sentence,
     sequences,
     steps,
@@ -79,6 +80,8 @@ def drivers(cell: Cell) -> Drivers:
     )
     names["input_parts"] = jit.bind(layer.input_parts, **names)
     names["set_zero"] = jit.bind(layer.set_zero)
+    names["begin_states"] = jit.bind(layer.begin_states, **names)
+    names["end_states"] = jit.bind(layer.end_states, **names)
     parts = {
         "pack_forward": jit.bind(layer.pack_forward, **names),
         "run_forward": jit.bind(layer.run_forward, **names),
@@ -140,15 +143,19 @@ def model_drivers(cell: Cell, optimizer: Optimizer) -> ModelDrivers:
         "run_forward": of_layer.run_forward,
         "run_backward": of_layer.run_backward,
         "update": _update(optimizer),
+        "set_zero": jit.bind(layer.set_zero),
     }
     for part in (
         language_model.load_block,
+        language_model.embed,
+        language_model.embed_backward,
         language_model.forward_layer,
         language_model.run_head,
         language_model.backward_layer,
         language_model.carry_states,
         language_model.reset_states,
-        language_model.draw,
+        language_model.norm_together,
+        sampling.draw,
     ):
         names[part.__name__] = jit.bind(part, **names)
     made_from = equations(cell)
@@ -157,7 +164,7 @@ def model_drivers(cell: Cell, optimizer: Optimizer) -> ModelDrivers:
             language_model.train_steps, *made_from, optimizer.rule, optimizer.slots, **names
         ),
         evaluate=jit.entry(language_model.evaluate, *made_from, **names),
-        generate=jit.entry(language_model.generate, *made_from, **names),
+        generate=jit.entry(sampling.generate, *made_from, **names),
     )
 
 

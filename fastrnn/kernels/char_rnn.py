@@ -48,7 +48,8 @@ def gradients_of_piece(
     none = h[:0]
     pack_forward(work, w_ih, w_hh, b_h, none, ALONE, p)
     run_forward(h, none, none, work, none, tokens, w_ih, w_hh, none, ALONE, p)
-    loss = run_head(head, d_head, offsets, h[hidden:], d_h, work, targets, True, m)
+    sums = np.empty(m.rows)
+    loss = run_head(head, d_head, offsets, h[hidden:], d_h, work, targets, sums, True, ALONE, m)
     fill_rows(carry, 0, hidden, none, 1, hidden)
     run_backward(d_w_ih, d_w_hh, d_b_h, none, none, none, False, carry, work, d_h,
                  h, none, none, none, tokens, w_ih, w_hh, none, ALONE, p)  # fmt: skip
@@ -65,10 +66,10 @@ def loss_fun(
     loss = gradients(d_w_ih, d_w_hh, d_b_h, d_head, h, d_h, carry, work, tokens, targets,
                      w_ih, w_hh, b_h, head, offsets, m)  # fmt: skip
     x = Hyper(np.float64(m.first.time), LIMIT, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    clip(d_w_ih, d_w_ih, h, d_w_ih.size, x)
-    clip(d_w_hh, d_w_hh, h, d_w_hh.size, x)
-    clip(d_b_h, d_b_h, h, d_b_h.size, x)
-    clip(d_head, d_head, h, d_head.size, x)
+    clip(d_w_ih, d_w_ih, h, 0, d_w_ih.size, x)
+    clip(d_w_hh, d_w_hh, h, 0, d_w_hh.size, x)
+    clip(d_b_h, d_b_h, h, 0, d_b_h.size, x)
+    clip(d_head, d_head, h, 0, d_head.size, x)
     restore_denormals(denormals)
     return loss
 
@@ -100,7 +101,7 @@ def train_pieces(
             data[start : start + time], data[start + 1 : start + time + 1],
             params[:hh], params[hh:b_h], params[b_h:head], params[head:], offsets, m,
         )  # fmt: skip
-        update(params, grads, memories, params.size, x)
+        update(params, grads, memories, 0, params.size, x)
         copy(h, 0, h, time * hidden, hidden)
         place[0] = start + time
     restore_denormals(denormals)

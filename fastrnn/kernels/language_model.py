@@ -1,4 +1,4 @@
-"""The language model: whole training steps, evaluation and sampling without returning to Python.
+"""The language model: whole training steps and evaluation without returning to Python.
 
 Tokens are gathered, layers run forward, a softmax over the vocabulary gives the loss and its
 gradient, BPTT and the optimiser follow; then the next step, the states carried over.
@@ -9,9 +9,18 @@ Flat arrays, with V tokens in the vocabulary, L layers and the names of `fastrnn
     States of all layers; slot 0 holds the states carried over.
 ``offsets`` (L + 1, 4)
     Where each layer's weight_ih, weight_hh, bias_ih and bias_hh begin in ``params``, and last
-    those of weight_out (V, H) and bias_out (V).
+    those of weight_out (V, H), bias_out (V) and, if there is one, the embedding (V, E).
+``x``, ``d_x`` (T, N, E)
+    The tokens' rows of the embedding, which the first layer reads, and their gradients; empty
+    without an embedding, and `d_x` where it is frozen, which is the end of ``params`` beyond that
+    of ``grads``.
 ``data`` (N, length)
     The text as N parallel streams.
+``sums`` (at least `PARTS`, and rows of logits), float64
+    Losses of rows and squares of parts, which every thread of a team adds in one order.
+
+A team runs a block together: its threads share each layer as `fastrnn.kernels.layer` says, rows of
+logits, then words of the output's gradient, and parts of the parameters.
 """
 
 from __future__ import annotations
@@ -26,14 +35,22 @@ from fastrnn.kernels.primitives import (
     copy,
     fill_rows,
     flush_denormals,
+    gather,
     gradient_norm,
     pack,
     product,
     restore_denormals,
+    scatter_add,
     softmax_cross_entropy,
+    sum_of_squares,
+    tuple_at,
 )
-from fastrnn.kernels.team import ALONE
+from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
 from fastrnn.optimizers import Hyper
+
+#: The squares of a gradient are summed in at most so many parts, of at least so many numbers.
+PARTS = 64
+PART = 1 << 14
 
 GATES = STATES = 1
 OTHERS = SAVED = 0
@@ -41,12 +58,13 @@ pack_forward: Any = None
 run_forward: Any = None
 run_backward: Any = None
 update: Any = None
+set_zero: Any = None
 
 
 class Model(NamedTuple):
     """Sizes and workspace of a language model; `fastrnn.training` makes it."""
 
-    #: The first layer reads tokens, the others read states.
+    #: The first layer reads tokens, or rows of an embedding, the others read states.
     first: Layer
     other: Layer
     layers: int
@@ -58,7 +76,11 @@ class Model(NamedTuple):
     forward_panels: int
     backward_panels: int
     row_panels: int
+    #: One for each thread of a team, so many elements apart.
     scratch: int
+    scratch_size: int
+    #: Numbers of a row of the embedding, 0 without one.
+    embedding: int = 0
 
 
 def load_block(tokens, targets, data, length, position, m):
@@ -71,11 +93,34 @@ def load_block(tokens, targets, data, length, position, m):
             targets[t * batch + n] = data[at + 1]
 
 
-def forward_layer(layer, params, offsets, h, memory, saved, work, x, tokens, p, packs):
+def embed(x, params, offsets, tokens, team, m):
+    """Look up a block's tokens in the embedding, if there is one."""
+    if m.embedding:
+        first, end = share(m.first.time * m.first.scan.batch, team)
+        table = params[offsets[4 * m.layers + 2] :]
+        gather(x, first * m.embedding, table, 1, m.embedding, tokens, first, end - first,
+               m.embedding)  # fmt: skip
+
+
+def embed_backward(grads, offsets, d_x, tokens, team, m):
+    """The gradient of the embedding, unless it is frozen: that of each token's row, added up."""
+    if d_x.size:
+        start = offsets[4 * m.layers + 2]
+        rows = m.first.time * m.first.scan.batch
+        set_zero(grads[start : start + m.vocabulary * m.embedding], team)
+        wait(team)
+        first, end = share(m.embedding, team)
+        scatter_add(grads[start + first :], 1, m.embedding, d_x, first, m.embedding,
+                    tokens, 0, rows, end - first)  # fmt: skip
+
+
+def forward_layer(layer, params, offsets, h, memory, saved, work, x, tokens, packs, team, p):
     """Run one layer forward over the times of its plan.
 
     The first one reads `tokens`, or the numbers `x`.
     """
+    # The workspace is that of the layer before, too.
+    wait(team)
     scan = p.scan
     step = scan.batch * scan.hidden
     size = (p.time + 1) * step
@@ -85,7 +130,7 @@ def forward_layer(layer, params, offsets, h, memory, saved, work, x, tokens, p, 
     w_hh = params[o[1] : o[1] + rows * scan.hidden]
     if packs:
         b_ih, b_hh = params[o[2] : o[2] + rows], params[o[3] : o[3] + rows]
-        pack_forward(work, w_ih, w_hh, b_ih, b_hh, ALONE, p)
+        pack_forward(work, w_ih, w_hh, b_ih, b_hh, team, p)
     of_layer = h[layer * size : (layer + 1) * size]
     below = h[(layer - 1) * size + step : layer * size] if layer > 0 else x
     memory_size = OTHERS * scan.ring * step
@@ -93,11 +138,11 @@ def forward_layer(layer, params, offsets, h, memory, saved, work, x, tokens, p, 
     run_forward(
         of_layer, memory[layer * memory_size : (layer + 1) * memory_size],
         saved[layer * saved_size : (layer + 1) * saved_size], work, below, tokens, w_ih, w_hh,
-        params[:0], ALONE, p,
+        params[:0], team, p,
     )  # fmt: skip
 
 
-def run_head(params, grads, offsets, h_top, d_top, work, targets, trains, m):
+def run_head(params, grads, offsets, h_top, d_top, work, targets, sums, trains, team, m):
     """Sum of the losses of all rows; where it trains, also the head's gradients and `d_top`."""
     scan = m.first.scan
     hidden, vocabulary = scan.hidden, m.vocabulary
@@ -106,34 +151,48 @@ def run_head(params, grads, offsets, h_top, d_top, work, targets, trains, m):
     bias = params[o_bias : o_bias + vocabulary]
     tile_rows, width = m.first.tile_rows, m.first.width
     total_rows = m.first.time * scan.batch
-    pack(work, m.forward_panels, params, o, 1, hidden, hidden, vocabulary, width, ALONE)
+    scratch = m.scratch + team.member * m.scratch_size
+    first_word, end_word = share_rows(vocabulary, team)
+    words = end_word - first_word
+    # The workspace is that of the layers, too.
+    wait(team)
+    pack(work, m.forward_panels, params, o, 1, hidden, hidden, vocabulary, width, team)
     if trains:
-        pack(work, m.backward_panels, params, o, hidden, 1, vocabulary, hidden, width, ALONE)
+        pack(work, m.backward_panels, params, o, hidden, 1, vocabulary, hidden, width, team)
     loss = 0.0
     for row in range(0, total_rows, m.rows):
         rows = min(m.rows, total_rows - row)
-        fill_rows(work, m.logits, vocabulary, bias, rows, vocabulary)
-        product(work, m.logits, vocabulary, h_top, row * hidden, hidden, 1,
-                work, m.forward_panels, rows, hidden, vocabulary, True,
-                work, m.scratch, tile_rows, width, scan.tile)  # fmt: skip
-        loss += softmax_cross_entropy(
-            work, m.logits, targets, row, rows, vocabulary, 1.0 / total_rows
-        )
+        first, end = share_rows(rows, team)
+        logits = m.logits + first * vocabulary
+        of_h = (row + first) * hidden
+        wait(team)
+        fill_rows(work, logits, vocabulary, bias, end - first, vocabulary)
+        product(work, logits, vocabulary, h_top, of_h, hidden, 1,
+                work, m.forward_panels, end - first, hidden, vocabulary, True,
+                work, scratch, tile_rows, width, scan.tile)  # fmt: skip
+        for i in range(first, end):
+            sums[i] = softmax_cross_entropy(
+                work, m.logits + i * vocabulary, targets, row + i, 1, vocabulary, 1.0 / total_rows
+            )
         if trains:
-            product(d_top, row * hidden, hidden, work, m.logits, vocabulary, 1,
-                    work, m.backward_panels, rows, vocabulary, hidden, False,
-                    work, m.scratch, tile_rows, width, scan.tile)  # fmt: skip
-            pack(work, m.row_panels, h_top, row * hidden, hidden, 1, rows, hidden, width, ALONE)
-            product(grads, o, hidden, work, m.logits, 1, vocabulary,
-                    work, m.row_panels, vocabulary, rows, hidden, row > 0,
-                    work, m.scratch, tile_rows, width, scan.tile)  # fmt: skip
-            column_sums(grads[o_bias : o_bias + vocabulary], work, m.logits, vocabulary,
-                        rows, vocabulary, row > 0)  # fmt: skip
+            product(d_top, of_h, hidden, work, logits, vocabulary, 1,
+                    work, m.backward_panels, end - first, vocabulary, hidden, False,
+                    work, scratch, tile_rows, width, scan.tile)  # fmt: skip
+            pack(work, m.row_panels, h_top, row * hidden, hidden, 1, rows, hidden, width, team)
+        wait(team)
+        for i in range(rows):
+            loss += sums[i]
+        if trains:
+            product(grads, o + first_word * hidden, hidden, work, m.logits + first_word,
+                    1, vocabulary, work, m.row_panels, words, rows, hidden, row > 0,
+                    work, scratch, tile_rows, width, scan.tile)  # fmt: skip
+            column_sums(grads[o_bias + first_word : o_bias + end_word], work,
+                        m.logits + first_word, vocabulary, rows, words, row > 0)  # fmt: skip
     return loss
 
 
 def backward_layer(layer, params, grads, offsets, d_output, d_x, carry, work, h, memory, saved, x,
-                   tokens, p):  # fmt: skip
+                   tokens, team, p):  # fmt: skip
     """BPTT of one layer; `d_output` may be empty for zeros, and `d_x` where it is not wanted."""
     scan = p.scan
     step = scan.batch * scan.hidden
@@ -155,7 +214,7 @@ def backward_layer(layer, params, grads, offsets, d_output, d_x, carry, work, h,
         grads[:0], d_x, False, carry, work, d_output, of_layer,
         memory[layer * memory_size : (layer + 1) * memory_size],
         saved[layer * saved_size : (layer + 1) * saved_size], below, tokens,
-        params[ih:ih_end], params[hh:hh_end], params[:0], ALONE, p,
+        params[ih:ih_end], params[hh:hh_end], params[:0], team, p,
     )  # fmt: skip
 
 
@@ -184,130 +243,115 @@ def reset_states(h, memory, m):
         fill_rows(memory, part * scan.ring * step, step, h[:0], 1, step)
 
 
+def norm_together(grads, sums, team):
+    """`gradient_norm`, of which each thread sums some parts."""
+    parts = min(PARTS, 1 + grads.size // PART)
+    first, end = share(parts, team)
+    for i in range(first, end):
+        start, stop = i * grads.size // parts, (i + 1) * grads.size // parts
+        sums[i] = sum_of_squares(grads[start:stop], stop - start)
+    wait(team)
+    total = 0.0
+    for i in range(parts):
+        total += sums[i]
+    return np.sqrt(total) if np.isfinite(total) else gradient_norm(grads, grads.size)
+
+
 def train_steps(
-    losses, norms, params, grads, slots, h, memory, saved, d_h, carry, work, tokens, targets,
-    hypers, offsets, data, length, counters, norm_limit, m,
+    losses, norms, params, grads, slots, h, memory, saved, d_h, carry, work, x, d_x, tokens,
+    targets, sums, hypers, offsets, data, length, counters, norm_limit, team_of, m,
 ):  # fmt: skip
-    """Train ``losses.size`` steps, or fewer if a gradient is not finite; the number of steps done.
+    """Train ``losses.size`` steps, or fewer if a gradient is not finite.
 
     ``counters`` (2,) holds the steps done ever and the position in the streams; they change with
     the parameters, whatever becomes of the caller. Gradients that are not finite stay in `grads`,
     all else as it was before that step. `losses` and `norms` get the mean loss and the norm of the
-    gradient of each step; a row of `hypers` holds a step's `Hyper`.
+    gradient of each step; a row of `hypers` holds a step's `Hyper`. `team_of` is the integers of a
+    `Team`.
     """
-    size = params.size
+    team = tuple_at(team_of, 0, Team)
+    begin(team)
+    first, end = share(grads.size, team)
     denormals = flush_denormals()
-    done = 0
     for step in range(losses.size):
-        if counters[1] + m.first.time + 1 > length:
-            counters[1] = 0
-            reset_states(h, memory, m)
-        load_block(tokens, targets, data, length, counters[1], m)
+        if team.member == 0:
+            if counters[1] + m.first.time + 1 > length:
+                counters[1] = 0
+                reset_states(h, memory, m)
+            load_block(tokens, targets, data, length, counters[1], m)
+        wait(team)
+        embed(x, params, offsets, tokens, team, m)
         for layer in range(m.layers):
             p = m.first if layer == 0 else m.other
-            forward_layer(layer, params, offsets, h, memory, saved, work, h[:0], tokens, p, True)
+            forward_layer(layer, params, offsets, h, memory, saved, work, x, tokens, True, team, p)
         top = m.layers - 1
         stride = m.first.scan.batch * m.first.scan.hidden
         half = m.first.time * stride
         top_start = (top * (m.first.time + 1) + 1) * stride
         d_top = d_h[(top % 2) * half : (top % 2 + 1) * half]
         loss = run_head(params, grads, offsets, h[top_start : top_start + half], d_top,
-                        work, targets, True, m)  # fmt: skip
+                        work, targets, sums, True, team, m)  # fmt: skip
         for back in range(m.layers):
             layer = top - back
             p = m.first if layer == 0 else m.other
-            fill_rows(carry, 0, carry.size, carry[:0], 1, carry.size)
+            wait(team)
+            set_zero(carry, team)
             # One half of `d_h` is read, the gradient of the input written to the other.
             mine, other = (layer % 2) * half, half - (layer % 2) * half
-            d_x = d_h[other : other + half] if layer > 0 else d_h[:0]
+            d_below = d_h[other : other + half] if layer > 0 else d_x
             backward_layer(
-                layer, params, grads, offsets, d_h[mine : mine + half], d_x, carry, work, h, memory,
-                saved, h[:0], tokens, p,
+                layer, params, grads, offsets, d_h[mine : mine + half], d_below, carry, work, h,
+                memory, saved, x, tokens, team, p,
             )  # fmt: skip
-        norm = gradient_norm(grads, size)
-        losses[step] = loss / (m.first.time * m.first.scan.batch)
-        norms[step] = norm
+        embed_backward(grads, offsets, d_x, tokens, team, m)
+        wait(team)
+        norm = norm_together(grads, sums, team)
+        if team.member == 0:
+            losses[step] = loss / (m.first.time * m.first.scan.batch)
+            norms[step] = norm
         if not np.isfinite(norm):
             break
         scale = norm_limit / norm if norm > norm_limit else 1.0
-        x = hypers[step]
-        update(params, grads, slots, size,
-               Hyper(scale, x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]))  # fmt: skip
-        carry_states(h, memory, m)
-        counters[0] += 1
-        counters[1] += m.first.time
-        done += 1
+        g = hypers[step]
+        update(params, grads, slots, first, end,
+               Hyper(scale, g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8]))  # fmt: skip
+        if team.member == 0:
+            carry_states(h, memory, m)
+            counters[0] += 1
+            counters[1] += m.first.time
     restore_denormals(denormals)
-    return done
+    finish(team)
 
 
-def evaluate(params, h, memory, work, tokens, targets, offsets, data, length, position, count, m):
-    """Sum of the losses of `count` blocks from `position` on, the states carried over."""
-    total = 0.0
+def evaluate(
+    total, params, h, memory, work, x, tokens, targets, sums, offsets, data, length, position,
+    count, team_of, m,
+):  # fmt: skip
+    """Add the losses of `count` blocks from `position` on to ``total`` (1,).
+
+    The states are carried over. `team_of` is the integers of a `Team`.
+    """
+    team = tuple_at(team_of, 0, Team)
+    begin(team)
     stride = m.first.scan.batch * m.first.scan.hidden
     top_start = ((m.layers - 1) * (m.first.time + 1) + 1) * stride
     h_top = h[top_start : top_start + m.first.time * stride]
     for block in range(count):
-        load_block(tokens, targets, data, length, position + block * m.first.time, m)
+        wait(team)
+        if team.member == 0:
+            if block:
+                carry_states(h, memory, m)
+            load_block(tokens, targets, data, length, position + block * m.first.time, m)
+        wait(team)
+        embed(x, params, offsets, tokens, team, m)
         for layer in range(m.layers):
             p = m.first if layer == 0 else m.other
-            forward_layer(layer, params, offsets, h, memory, params[:0], work, h[:0], tokens, p,
-                          True)  # fmt: skip
-        total += run_head(params, params[:0], offsets, h_top, params[:0], work, targets, False, m)
+            forward_layer(layer, params, offsets, h, memory, params[:0], work, x, tokens, True,
+                          team, p)  # fmt: skip
+        loss = run_head(params, params[:0], offsets, h_top, params[:0], work, targets, sums, False,
+                        team, m)  # fmt: skip
+        if team.member == 0:
+            total[0] += loss
+    finish(team)
+    if team.member == 0 and count:
         carry_states(h, memory, m)
-    return total
-
-
-def generate(
-    out, params, h, memory, work, work_size, token, given, uniforms, offsets, temperature, fresh, m
-):
-    """Read the tokens `given`, then draw ``out.size`` tokens, each read in its turn.
-
-    ``work`` (L + 1, work_size) keeps every layer's packed weights; they are packed where `fresh`.
-    ``token`` (1,) is for the one that is being read.
-    The last token of `given` is the first that is predicted from. A temperature of 0 takes the
-    likeliest token.
-    """
-    hidden, vocabulary = m.first.scan.hidden, m.vocabulary
-    o, o_bias = offsets[4 * m.layers], offsets[4 * m.layers + 1]
-    bias = params[o_bias : o_bias + vocabulary]
-    head = work[m.layers * work_size :]
-    if fresh:
-        pack(head, m.forward_panels, params, o, 1, hidden, hidden, vocabulary, m.first.width,
-             ALONE)  # fmt: skip
-    for step in range(given.size + out.size - 1):
-        token[0] = given[step] if step < given.size else out[step - given.size]
-        for layer in range(m.layers):
-            p = m.first if layer == 0 else m.other
-            part = work[layer * work_size : (layer + 1) * work_size]
-            forward_layer(layer, params, offsets, h, memory, params[:0], part, h[:0], token, p,
-                          fresh and step == 0)  # fmt: skip
-        carry_states(h, memory, m)
-        drawn = step - given.size + 1
-        if drawn >= 0:
-            last = (2 * m.layers - 1) * hidden
-            fill_rows(head, m.logits, vocabulary, bias, 1, vocabulary)
-            product(head, m.logits, vocabulary, h, last, hidden, 1, head, m.forward_panels,
-                    1, hidden, vocabulary, True, head, m.scratch, m.first.tile_rows,
-                    m.first.width, m.first.scan.tile)  # fmt: skip
-            out[drawn] = draw(head[m.logits : m.logits + vocabulary], temperature, uniforms[drawn])
-
-
-def draw(logits, temperature, uniform):
-    """A token from softmax(logits / temperature), by inversion of its distribution."""
-    best = 0
-    for i in range(logits.size):
-        if logits[i] > logits[best]:
-            best = i
-    if temperature == 0:
-        return best
-    top = logits[best]
-    mass = 0.0
-    for i in range(logits.size):
-        mass += np.exp((np.float64(logits[i]) - top) / temperature)
-    left = uniform * mass
-    for i in range(logits.size):
-        left -= np.exp((np.float64(logits[i]) - top) / temperature)
-        if left < 0:
-            return i
-    return best

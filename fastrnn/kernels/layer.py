@@ -28,7 +28,7 @@ from fastrnn.kernels.scan import Scan
 from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
 
 GATES = TOGETHER = 1
-APART = LATE = EARLY = SAVED = 0
+APART = LATE = EARLY = SAVED = OTHERS = 0
 H_CARRIED = False
 RECURRENT = True
 scan_forward: Any = None
@@ -265,8 +265,44 @@ def set_zero(array, team):
     fill_rows(array, first, 0, array[:0], 1, end - first)
 
 
-def forward(h, memory, saved, work, seal, x, tokens, w_ih, w_hh, b_ih, b_hh, units, team, plan):
+def begin_states(h, memory, states, first, stride, given, team, p):
+    """Set the initial states, to those that are `given` or to zero."""
+    s = p.scan
+    slot = 0 if s.direction > 0 else p.time + 1
+    row, end = share(s.batch, team)
+    for n in range(row, end):
+        to, of = (slot * s.batch + n) * s.stride + s.column, first + n * s.hidden
+        if given:
+            copy(h, to, states, of, s.hidden)
+        else:
+            fill_rows(h, to, 0, states[:0], 1, s.hidden)
+        for i in range(OTHERS):
+            to = ((i * s.ring + slot % s.ring) * s.batch + n) * s.hidden
+            if given:
+                copy(memory, to, states, of + (i + 1) * stride, s.hidden)
+            else:
+                fill_rows(memory, to, 0, states[:0], 1, s.hidden)
+
+
+def end_states(h, memory, states, first, stride, team, p):
+    """Copy the states after the last step."""
+    s = p.scan
+    slot = p.time if s.direction > 0 else 1
+    row, end = share(s.batch, team)
+    for n in range(row, end):
+        to = first + n * s.hidden
+        copy(states, to, h, (slot * s.batch + n) * s.stride + s.column, s.hidden)
+        for i in range(OTHERS):
+            of = ((i * s.ring + slot % s.ring) * s.batch + n) * s.hidden
+            copy(states, to + (i + 1) * stride, memory, of, s.hidden)
+
+
+def forward(h, memory, saved, states, first, stride, given, work, seal, x, tokens, w_ih, w_hh,
+            b_ih, b_hh, units, team, plan):  # fmt: skip
     """The whole layer in one call.
+
+    From `first` on, `states` (S, N, H) holds the initial states if they are `given`, and the last
+    ones on return: those of each kind `stride` numbers behind the others.
 
     `work` keeps packed weights for the next call, unless `seal` is empty: `sealed`.
 
@@ -275,6 +311,7 @@ def forward(h, memory, saved, work, seal, x, tokens, w_ih, w_hh, b_ih, b_hh, uni
     """
     of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
     begin(of_team)
+    begin_states(h, memory, states, first, stride, given, of_team, p)
     checksum = 0
     if seal.size:
         of_input = w_ih[: 0 if p.tokens or p.unpacked else w_ih.size]
@@ -289,6 +326,8 @@ def forward(h, memory, saved, work, seal, x, tokens, w_ih, w_hh, b_ih, b_hh, uni
     else:
         pack_forward(work, w_ih, w_hh, b_ih, b_hh, of_team, p)
     run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, of_team, p)
+    wait(of_team)
+    end_states(h, memory, states, first, stride, of_team, p)
     if seal.size and of_team.member == 0:
         seal[0] = checksum
     finish(of_team)

@@ -185,7 +185,7 @@ def train(losses, sizes, params, grads, slots, work, x, targets, order, starts, 
         if wants:
             losses[step] = loss / count + 0.5 * l2 * total
         h = hypers[step]
-        update(params, grads, slots, params.size,
+        update(params, grads, slots, 0, params.size,
                Hyper(1.0, h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8]))  # fmt: skip
     restore_denormals(before)
 

@@ -311,10 +311,10 @@ def gradient_norm(a, size):
     return largest * float(np.sqrt(sum_of_squares(a / largest, size)))
 
 
-def update(params, grads, slots, size, h):
+def update(params, grads, slots, first, end, h):
     """See `fastrnn.kernels.update.update`."""
-    g = np.clip(grads[:size] * params.dtype.type(h.scale), -h.limit, h.limit)
-    state = slots.reshape(SLOTS, -1)[:, :size] if SLOTS else ()
-    params[:size], state_new = rule(h, g, params[:size], *state)
+    g = np.clip(grads[first:end] * params.dtype.type(h.scale), -h.limit, h.limit)
+    state = slots.reshape(SLOTS, -1)[:, first:end] if SLOTS else ()
+    params[first:end], state_new = rule(h, g, params[first:end], *state)
     for place, value in zip(state, state_new):
         place[...] = value

@@ -29,7 +29,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastrnn.kernels.jit import kernel
-from fastrnn.kernels.panels import ROWS, split
+from fastrnn.kernels.panels import ROWS, split, split_units
 from fastrnn.kernels.product import multiply_panel, product_unpacked
 from fastrnn.kernels.team import share, wait
 from fastrnn.simd.cpu import VECTOR_BYTES
@@ -98,7 +98,8 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     """
     lanes = VECTOR_BYTES // h.itemsize
     batch, hidden = s.batch, s.hidden
-    panel_count, panel_base, panel_extra = split((hidden + lanes - 1) // lanes, s.width)
+    together = 1 if s.unpacked else TOGETHER
+    panel_count, panel_base, panel_extra, tail = split_units(hidden, together, s.width, lanes)
     first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
     group_count, group_base, group_extra = split(end_row - first_row, ROWS)
     gate_panels = hidden * lanes * ((hidden + lanes - 1) // lanes)
@@ -115,9 +116,15 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                           first_row, end_row, s)  # fmt: skip
         for panel in range(first_panel, end_panel):
             panel = panel if i % 2 == 0 else first_panel + end_panel - 1 - panel
-            vectors = panel_base + (panel < panel_extra)
-            wide = vectors * lanes
-            column = lanes * (panel * panel_base + min(panel, panel_extra))
+            # Units, vectors of all gates that share a tile, and numbers in a row of the scratch.
+            if tail and panel == panel_count - 1:
+                column, wide = hidden - tail, tail
+                vectors = (together * tail + lanes - 1) // lanes
+            else:
+                column = lanes * (panel * panel_base + min(panel, panel_extra))
+                wide = lanes * (panel_base + (panel < panel_extra))
+                vectors = together * wide // lanes
+            across = GATES // together * vectors * lanes
             row = first_row
             for group in range(group_count):
                 rows = group_base + (group < group_extra)
@@ -125,7 +132,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 if RECURRENT and s.unpacked:
                     for gate in range(GATES):
                         product_unpacked(
-                            scratch, scratch_offset + gate * wide, GATES * wide,
+                            scratch, scratch_offset + gate * wide, across,
                             h, from_row, s.stride, w_hh, (gate * hidden + column) * hidden,
                             rows, hidden, min(wide, hidden - column), s.dot_rows, s.unpacked,
                             s.dots,
@@ -133,7 +140,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 elif LATE:
                     for gate in range(EARLY, GATES):
                         multiply_panel(
-                            scratch, scratch_offset + gate * wide, GATES * wide,
+                            scratch, scratch_offset + gate * wide, across,
                             scratch, s.late + row * hidden, hidden,
                             panels, panel_offset + gate * gate_panels + hidden * column,
                             hidden, rows, s.rows, vectors, s.tile,
@@ -141,13 +148,13 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 elif RECURRENT:
                     for gate in range(0, GATES, TOGETHER):
                         multiply_panel(
-                            scratch, scratch_offset + gate * wide, GATES * wide,
+                            scratch, scratch_offset + gate * wide, across,
                             h, from_row, s.stride,
                             panels, panel_offset + gate * gate_panels + TOGETHER * hidden * column,
-                            hidden, rows, s.rows, TOGETHER * vectors, s.tile,
+                            hidden, rows, s.rows, vectors, s.tile,
                         )  # fmt: skip
                 for n in range(row, row + rows):
-                    at_scratch = scratch_offset + ((n - row) * GATES + EARLY) * wide
+                    at_scratch = scratch_offset + (n - row) * across + EARLY * wide
                     at_x = x_offset + ((turn * batch + n) * GATES + EARLY) * hidden
                     at_early = s.late + (batch + n * EARLY_KEPT) * hidden
                     at_h = (now * batch + n) * s.stride + s.column

@@ -22,6 +22,7 @@ from fastrnn.kernels.primitives import (
     gradient_norm,
     restore_denormals,
 )
+from fastrnn.kernels.team import ALONE
 from fastrnn.optimizers import Hyper
 
 forward_layer: Any = None
@@ -72,6 +73,7 @@ def train_batches(
     # States that the head reads, and where their gradients go.
     top_end = (top + 1) * (of_all + step_size)
     d_start = (top % 2) * of_all
+    sums = np.empty(head.rows)
     denormals = flush_denormals()
     done = 0
     for step in range(starts.size):
@@ -81,12 +83,13 @@ def train_batches(
         for layer in range(m.layers):
             p = m.first if layer == 0 else m.other
             forward_layer(
-                layer, params, offsets, h, memory, saved, work, x_block, token_block, p, True
+                layer, params, offsets, h, memory, saved, work, x_block, token_block, True, ALONE, p
             )
         read = h[top_end - rows * scan.hidden : top_end]
         d_read = carry[:step_size] if last else d_h[d_start : d_start + of_all]
         fill_rows(carry, 0, carry.size, carry[:0], 1, carry.size)
-        loss = run_head(params, grads, offsets, read, d_read, work, target_block, True, head)
+        loss = run_head(params, grads, offsets, read, d_read, work, target_block, sums, True,
+                        ALONE, head)  # fmt: skip
         for back in range(m.layers):
             layer = top - back
             p = m.first if layer == 0 else m.other
@@ -95,7 +98,7 @@ def train_batches(
             d_x = d_h[other : other + of_all] if layer > 0 else d_h[:0]
             backward_layer(
                 layer, params, grads, offsets, d_output, d_x, carry, work, h, memory, saved,
-                x_block, token_block, p,
+                x_block, token_block, ALONE, p,
             )  # fmt: skip
             fill_rows(carry, 0, carry.size, carry[:0], 1, carry.size)
         losses[step] = loss / rows
@@ -104,7 +107,7 @@ def train_batches(
             break
         scale = norm_limit / norm if norm > norm_limit else 1.0
         g = hypers[step]
-        update(params, grads, slots, params.size,
+        update(params, grads, slots, 0, params.size,
                Hyper(scale, g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8]))  # fmt: skip
         done += 1
     restore_denormals(denormals)

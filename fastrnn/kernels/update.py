@@ -20,23 +20,24 @@ rule: Any = None
 CHUNK = 64
 
 
-def update(params, grads, slots, size, h):
-    """Apply an optimiser's `rule`; ``slots`` (number, size) is its state, `h` its numbers.
+def update(params, grads, slots, first, end, h):
+    """Apply an optimiser's `rule` to the parameters first .. end - 1.
 
-    Gradients are first multiplied by ``h.scale`` and clipped to +- ``h.limit``.
+    ``slots`` (number, size of `grads`) is its state, `h` its numbers. Gradients are first
+    multiplied by ``h.scale`` and clipped to +- ``h.limit``.
     """
     lanes = VECTOR_BYTES // params.itemsize
-    for i in range(0, size, lanes):
-        left = size - i
+    for i in range(first, end, lanes):
+        left = end - i
         g = load(grads, i, left)
         if RESTS_AT_ZERO and all_zero(g):
             continue
         g = g * h.scale
         g = where(g > h.limit, h.limit, where(g < -h.limit, -h.limit, g))
-        state = load_each(slots, i, size, left, SLOTS)
+        state = load_each(slots, i, grads.size, left, SLOTS)
         p, state = rule(h, g, load(params, i, left), *state)
         store(params, i, left, p)
-        store_each(slots, i, size, left, state)
+        store_each(slots, i, grads.size, left, state)
 
 
 @kernel

@@ -26,7 +26,7 @@ from fastrnn.layers.layouts import Layouts
 from fastrnn.layers.lengths import Ragged
 from fastrnn.layers.values import Grads, OneHot, State, Tape
 from fastrnn.params import HasParameters, Parameters, Spec
-from fastrnn.recurrence import Input, Weights
+from fastrnn.recurrence import Input, States, Weights
 from fastrnn.streaming import Stream
 from fastrnn.threads import check_threads, get_threads
 from fastrnn.workspaces import WorkspacePool, aligned_empty
@@ -295,20 +295,20 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             ragged = ragged.borrowing(self._pool.arrays)
         run: Any = ragged.forward if ragged else recurrence.forward
         tape = Tape(self._parameters, batched, ragged) if keep else None
-        shape = (self.num_layers * self.directions, current.batch, self.hidden_size)
-        final = [np.empty(shape, self.dtype) for _ in self.cell.states]
+        rows, unit = self.num_layers * self.directions, current.batch * self.hidden_size
+        shape = (len(self.cell.states), rows, current.batch, self.hidden_size)
+        ends = np.empty(shape, self.dtype)
+        for place, value in zip(ends, states or (), strict=False):
+            place[...] = value
+        flat = ends.reshape(-1)
         current = ragged.input(current) if ragged else current
         for layer in range(self.num_layers):
-            first = layer * self.directions
-            initial = states and [s[first : first + self.directions] for s in states]
+            of_layer = States(flat, layer * self.directions * unit, rows * unit, bool(states))
             kept = run(
-                self.cell, current, initial, self.hidden_size,
-                self._weights(self.flat, layer), self._pool, keep=keep, layer=layer,
+                self.cell, current, of_layer, self.hidden_size,
+                self._weights(self._parameters.flat, layer), self._pool, keep=keep, layer=layer,
                 threads=self.threads,
             )  # fmt: skip
-            for direction in range(self.directions):
-                for place, value in zip(final, kept.final(direction), strict=True):
-                    place[first + direction] = value
             output = kept.output
             if tape:
                 tape.inputs.append(current)
@@ -324,7 +324,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         if ragged:
             output = ragged.unpack(output.reshape(-1), output.shape[2])
             ragged.give_back()
-        return self._laid_out(output, batched), self._state_out(final, batched), tape
+        return self._laid_out(output, batched), self._state_out([*ends], batched), tape
 
     def _ragged(self, lengths: ArrayLike | None, x: Input, batched: bool) -> Ragged | None:
         """Where the steps of sequences lie that do not all have T of them."""
@@ -344,11 +344,12 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         return mask
 
     def _weights(self, flat: Array, layer: int) -> list[Weights]:
-        if flat is self.flat and layer in self._own_weights:
+        own = flat is self._parameters.flat
+        if own and layer in self._own_weights:
             return self._own_weights[layer]
         of_layer = self._spans[layer * self.directions : (layer + 1) * self.directions]
         weights = [Weights(*(flat[span] for span in spans)) for spans in of_layer]
-        if flat is self.flat:
+        if own:
             self._own_weights[layer] = weights
         return weights
 

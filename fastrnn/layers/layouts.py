@@ -40,9 +40,9 @@ class Layouts(Generic[State]):
         else:
             array = check_floats("x", x, self.dtype)
             dims, name = (2, 3), "x"
-        order = "N, T" if self.batch_first else "T, N"
-        last = "" if tokens else ", I"
         if array.ndim not in dims:
+            order = "N, T" if self.batch_first else "T, N"
+            last = "" if tokens else ", I"
             unbatched = "(T,)" if tokens else "(T, I)"
             raise ValueError(
                 f"{name} must have shape ({order}{last}) or {unbatched}, got {array.shape}"

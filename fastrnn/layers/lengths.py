@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from fastrnn import recurrence
 from fastrnn.cells import Cell
 from fastrnn.checks import Array
-from fastrnn.recurrence import Input, Kept, Weights
+from fastrnn.recurrence import Input, Kept, States, Weights
 from fastrnn.workspaces import ArrayPool, Borrowed, WorkspacePool
 
 Integers = NDArray[np.int64]
@@ -61,19 +61,12 @@ class Runs:
     Attributes
     ----------
     output : ndarray (rows, 1, D * H)
-    finals : list of ndarray (S, N, H)
-        Last states of each direction.
     kept : list of list of Kept
         Of each direction and segment.
     """
 
     output: Array
-    finals: list[Array]
     kept: list[list[Kept]]
-
-    def final(self, direction: int) -> list[Array]:
-        """The states (N, H) after each sequence's last step of a direction."""
-        return list(self.finals[direction])
 
 
 class Ragged:
@@ -165,7 +158,7 @@ class Ragged:
         self,
         cell: Cell,
         x: Input,
-        initial: Sequence[Array] | None,
+        states: States,
         hidden: int,
         weights: Sequence[Weights],
         pool: WorkspacePool,
@@ -174,34 +167,41 @@ class Ragged:
         layer: int = 0,
         threads: int | None = None,
     ) -> Runs:
-        """As `recurrence.forward` over the rows `x`, from the sequences' states."""
+        """As `recurrence.forward` over the rows `x`.
+
+        The last states are those after each sequence's last step.
+        """
         dtype = weights[0].weight_ih.dtype
         directions, both = len(weights), len(weights) * hidden
         output = self._empty(self.rows if directions > 1 else 0, both, dtype).reshape(-1, 1, both)
-        finals, all_kept = [], []
+        all_kept = []
+        kinds = (len(cell.states), self.batch, hidden)
         for direction, w in enumerate(weights):
-            final = np.zeros((len(cell.states), self.batch, hidden), dtype)
-            if initial is not None:
-                for place, state in zip(final, initial, strict=True):
-                    place[...] = state[direction][self.order]
+            row = states.first // hidden + direction * self.batch
+            ends = states.flat.reshape(kinds[0], -1, hidden)[:, row : row + self.batch]
+            final = ends.take(self.order, axis=1) if states.given else np.zeros(kinds, dtype)
+            flat = final.reshape(-1)
             # The initial states of the first segment, and all outputs.
             running = self.batch - self._first
             h = self._empty(running + self.rows, hidden, dtype).reshape(-1, hidden)
-            h[:running] = final[0, self._first :]
             read = self._turn(x) if direction else x
             kept = []
             for s in self.segments:
                 stretch = h[running + s.row - s.batch : running + s.row + s.time * s.batch]
                 run = recurrence.forward(
                     cell, self._part(read, s),
-                    [stretch[None, : s.batch], *final[1:, None, s.first :]],
+                    States(flat, s.first * hidden, self.batch * hidden, True),
                     hidden, [w], pool, keep=keep, all_states=s.padded,
                     layer=layer, threads=threads, into=stretch, repeated=False,
                 )  # fmt: skip
-                self._take_memory(final[1:], run, s)
-                if keep:
-                    if s.padded:
+                if s.padded:
+                    steps = np.minimum(self._lengths[s.first :] - s.start, s.time)
+                    memory = run.memory[0]
+                    if memory.size:
+                        final[1:, s.first :] = memory[:, steps, np.arange(s.batch)]
+                    if keep:
                         self._repeat_last_step(run, s)
+                if keep:
                     kept.append(run)
             rows = h[running:]
             rows[self._padding] = rows[self._stand_ins]
@@ -215,10 +215,9 @@ class Ragged:
                     rows.reshape(-1), self._turned, hidden,
                     out=output.reshape(-1)[hidden:], out_stride=both,
                 )  # fmt: skip
-            finals.append(np.empty_like(final))
-            finals[-1][:, self.order] = final
+            ends[:, self.order] = final
             all_kept.append(kept)
-        return Runs(output, finals, all_kept)
+        return Runs(output, all_kept)
 
     def backward(
         self,
@@ -314,16 +313,6 @@ class Ragged:
         else:
             floats = floats[first * x.size : last * x.size]
         return Input(end - start, s.batch, x.size, x.is_tokens, floats, tokens)
-
-    def _take_memory(self, others: Array, run: Kept, s: Segment) -> None:
-        """Copy the other states to `others` (S - 1, N, H), of each sequence after its last step."""
-        if len(others):
-            memory = run.memory[0]
-            if s.padded:
-                steps = np.minimum(self._lengths[s.first :] - s.start, s.time)
-                others[:, s.first :] = memory[:, steps, np.arange(s.batch)]
-            else:
-                others[:, s.first :] = memory[:, s.time % memory.shape[1]]
 
     def _repeat_last_step(self, run: Kept, s: Segment) -> None:
         """Let steps of padding keep what the last step did: finite, whatever padding brought."""

@@ -1,4 +1,4 @@
-"""A recurrent language model on characters or on token ids."""
+"""A recurrent language model on characters, on words or on token ids."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 import os
 from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastrnn.cells import RNN_RELU, RNN_TANH
+from fastrnn.cells import GRU, LSTM, RNN_RELU, RNN_TANH
 from fastrnn.checks import (
     FixedSizes,
     check_bool,
@@ -23,36 +23,64 @@ from fastrnn.checks import (
     check_tokens,
 )
 from fastrnn.data import Tokens, Vocabulary, parallel_streams
-from fastrnn.inference import Inference
-from fastrnn.model_plan import model_specs
+from fastrnn.data.words import WordVocabulary
+from fastrnn.model_plan import EMBEDDING, model_specs
 from fastrnn.models import checkpoint
-from fastrnn.params import HasParameters, Parameters
+from fastrnn.models.predictor import Predictor
+from fastrnn.models.reading import check_embedding, check_reading, embedding_values
+from fastrnn.params import Parameters
 from fastrnn.training import History, Progress, Trainer, TrainingOptions, train
 
+if TYPE_CHECKING:
+    from fastrnn.models.reading import Embedding
 
-class LanguageModel(FixedSizes, HasParameters):
+#: The equations of each cell.
+EQUATIONS = {"rnn": RNN_TANH, "lstm": LSTM, "gru": GRU}
+
+
+class LanguageModel(FixedSizes, Predictor):
     """Predicts the next token of a text from all tokens before it, by recurrent layers.
 
-    The layers are those of `fastrnn.RNN` on one-hot tokens; a linear layer on the last one's h
-    gives logits, their softmax the distribution of the next token.
+    The layers are those of `fastrnn.RNN`, `fastrnn.LSTM` or `fastrnn.GRU` on one-hot tokens, or on
+    the tokens' rows of an embedding; a linear layer on the last one's h gives logits, their softmax
+    the distribution of the next token.
 
     Parameters
     ----------
     hidden_size, num_layers : int
+    cell : {"rnn", "lstm", "gru"}
     nonlinearity : {"tanh", "relu"}
-    vocabulary : Vocabulary or int, optional
-        Characters, or the number of token ids. If not given, the first `fit` takes it from its
-        data: all characters of a text, or the largest id and one.
+        Of the RNN.
+    unit : {"character", "word"}
+        What a text is cut into; words and punctuation marks as `fastrnn.data.tokenize` does, in
+        lower case.
+    min_count, max_vocabulary : int, optional
+        Of words: how often one must be in the text to be in the vocabulary, and how large that is
+        at most. If either cuts, ``"<unk>"`` stands for all words that are left out.
+    vocabulary : Vocabulary, WordVocabulary or int, optional
+        Characters, words, or the number of token ids. If not given, the first `fit` takes it from
+        its data: all units of a text, or the largest id and one.
+    embedding : int, ndarray (V, E), WordVectors or path, optional
+        Size of the tokens' learned vectors; or pretrained ones, a row for each token, or by word,
+        or in a file of GloVe's or word2vec's (`fastrnn.data.read_vectors`). Words that have none
+        get random ones like theirs.
+    train_embedding : bool
+        Whether the embedding is learned, and not frozen; may be set between trainings.
     dtype : {float32, float64}
     seed : int, optional
-        For the initial parameters, uniform in +-1/sqrt(hidden_size).
+        For the initial parameters, uniform in +-1/sqrt(hidden_size), an embedding's standard
+        normal.
 
     Attributes
     ----------
     params : dict of str to ndarray
-        ``weight_ih_l0`` (H, V), ``weight_hh_l0`` (H, H), ``bias_ih_l0`` and ``bias_hh_l0`` (H,)
-        and so on for each layer, then ``weight_out`` (V, H) and ``bias_out`` (V,): views of
-        `flat`. ``weight_ih_l0`` lies in memory token by token, as an embedding does.
+        ``weight_ih_l0`` (G*H, V), ``weight_hh_l0`` (G*H, H), ``bias_ih_l0`` and ``bias_hh_l0``
+        (G*H,) and so on for each layer, then ``weight_out`` (V, H) and ``bias_out`` (V,): views of
+        `flat`, G gates as of the layers. ``weight_ih_l0`` lies in memory token by token. With an
+        embedding it is (G*H, E), and last comes ``embedding`` (V, E).
+    vocabulary : Vocabulary, WordVocabulary or None
+    pretrained_words_ : int
+        Words of the vocabulary that had a pretrained vector.
     history_ : History
         Of all training so far.
 
@@ -69,8 +97,8 @@ class LanguageModel(FixedSizes, HasParameters):
     """
 
     _fixed = frozenset(
-        {"cell", "hidden_size", "num_layers", "nonlinearity", "dtype"}
-        | {"vocabulary", "vocabulary_size"}
+        {"cell", "hidden_size", "num_layers", "nonlinearity", "dtype", "unit", "min_count"}
+        | {"vocabulary", "vocabulary_size", "max_vocabulary", "embedding_size"}
     )
 
     def __init__(
@@ -78,40 +106,60 @@ class LanguageModel(FixedSizes, HasParameters):
         hidden_size: int = 128,
         num_layers: int = 1,
         *,
+        cell: str = "rnn",
         nonlinearity: str = "tanh",
-        vocabulary: Vocabulary | int | None = None,
+        unit: str = "character",
+        min_count: int = 1,
+        max_vocabulary: int | None = None,
+        vocabulary: Vocabulary | WordVocabulary | int | None = None,
+        embedding: Embedding = None,
+        train_embedding: bool = True,
         dtype: DTypeLike = np.float32,
         seed: int | None = None,
     ) -> None:
         self.hidden_size = check_integer("hidden_size", hidden_size, least=1)
         self.num_layers = check_integer("num_layers", num_layers, least=1)
+        self.cell = check_choice("cell", cell, tuple(EQUATIONS))
         self.nonlinearity = check_choice("nonlinearity", nonlinearity, ("tanh", "relu"))
+        if nonlinearity == "relu" and cell != "rnn":
+            raise ValueError(f"nonlinearity must be 'tanh' for cell={cell!r}, got 'relu'")
+        self.equations = RNN_RELU if nonlinearity == "relu" else EQUATIONS[cell]
         self.dtype = check_dtype(dtype)
         self.seed = check_seed(seed)
-        self.cell = RNN_TANH if nonlinearity == "tanh" else RNN_RELU
+        self._reading = check_reading(unit, min_count, max_vocabulary, vocabulary)
+        self.unit, self.min_count, self.max_vocabulary = self._reading
+        self._embedding = check_embedding(embedding, train_embedding, self.dtype)
+        self.train_embedding = train_embedding
         self.history_ = History()
-        self.vocabulary: Vocabulary | None = None
-        self.vocabulary_size = 0
+        self.vocabulary: Vocabulary | WordVocabulary | None = None
+        self.vocabulary_size = self.embedding_size = self.pretrained_words_ = 0
         self._parameters: Parameters | None = None  # type: ignore[assignment]
         self._trainer: Trainer | None = None
         self._restored: dict[str, Any] | None = None
         if vocabulary is not None:
             self._build(vocabulary)
 
-    def _build(self, vocabulary: Vocabulary | int) -> None:
-        if isinstance(vocabulary, Vocabulary):
-            self.vocabulary, self.vocabulary_size = vocabulary, len(vocabulary)
-        else:
-            self.vocabulary_size = check_integer("vocabulary", vocabulary, least=1)
-        specs = model_specs(self.cell, self.num_layers, self.hidden_size, self.vocabulary_size)
-        self._parameters = Parameters(specs, self.dtype)
+    def _build(self, vocabulary: Vocabulary | WordVocabulary | int) -> None:
+        units = vocabulary if isinstance(vocabulary, Vocabulary | WordVocabulary) else None
+        size = len(units) if units else check_integer("vocabulary", vocabulary, least=1)
+        width, values, found = embedding_values(self._embedding, units, size, self.dtype, self.seed)
+        specs = model_specs(self.equations, self.num_layers, self.hidden_size, size, width)
+        parameters = Parameters(specs, self.dtype)
         limit = 1 / math.sqrt(self.hidden_size)
         generator = np.random.default_rng(self.seed)
-        for view in self._parameters.views.values():
-            view[...] = generator.uniform(-limit, limit, view.shape)
+        for name, view in parameters.views.items():
+            if name != EMBEDDING:
+                view[...] = generator.uniform(-limit, limit, view.shape)
+            else:
+                view[...] = generator.standard_normal(view.shape) if values is None else values
+        self.vocabulary, self.vocabulary_size, self.embedding_size = units, size, width
+        self._parameters, self.pretrained_words_ = parameters, found
 
     def _forget_vocabulary(self) -> None:
-        vars(self).update(vocabulary=None, vocabulary_size=0, _parameters=None)
+        vars(self).update(
+            vocabulary=None, vocabulary_size=0, embedding_size=0, pretrained_words_=0,
+            _parameters=None,
+        )  # fmt: skip
 
     @property
     def _held(self) -> Parameters:
@@ -120,25 +168,6 @@ class LanguageModel(FixedSizes, HasParameters):
                 "the model has no vocabulary yet: call fit, or give vocabulary= to LanguageModel"
             )
         return self._parameters
-
-    def encode(self, data: str | ArrayLike, name: str = "data") -> Tokens:
-        """`data` as token ids: a text by the vocabulary, integers checked to be in it.
-
-        Errors call it `name`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For a text given to a model of token ids, an unknown character, an id out of range.
-        """
-        if isinstance(data, str):
-            if self.vocabulary is None:
-                raise TypeError(f"{name} must be token ids, since the model has no characters")
-            return self.vocabulary.encode(data)
-        tokens = check_tokens(name, data, self.vocabulary_size, "vocabulary size")
-        if tokens.ndim != 1:
-            raise ValueError(f"{name} must have one dimension, got shape {tokens.shape}")
-        return tokens
 
     def fit(
         self,
@@ -259,7 +288,7 @@ class LanguageModel(FixedSizes, HasParameters):
         """Tokens to train on and to validate on; builds the model on its first data."""
         if self._parameters is None:
             if isinstance(data, str):
-                self._build(Vocabulary.of(data))
+                self._build(self._reading.vocabulary_of(data))
             else:
                 tokens = check_tokens("data", data, np.iinfo(np.int64).max, "2**63 - 1")
                 if not tokens.size:
@@ -284,8 +313,9 @@ class LanguageModel(FixedSizes, HasParameters):
     ) -> Trainer:
         before, epoch = self._trainer, (streams.shape[1] - 1) // options.sequence_length
         trainer = Trainer(
-            self.cell, self._held, self.num_layers, self.hidden_size, self.vocabulary_size,
+            self.equations, self._held, self.num_layers, self.hidden_size, self.vocabulary_size,
             options, streams, epoch, self.history_ if resume else History(),
+            frozen=bool(self.embedding_size) and not self.train_embedding,
         )  # fmt: skip
         if resume:
             if before is not None:
@@ -299,78 +329,6 @@ class LanguageModel(FixedSizes, HasParameters):
         self.history_ = trainer.history
         self._trainer, self._restored = trainer, None
         return trainer
-
-    def loss(self, data: str | ArrayLike) -> float:
-        """Mean of -log P(token | all tokens before it), in nats per token, on a text.
-
-        The text is read once from its beginning, from states of zero; its first token is given.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For data that does not fit the model, or with fewer than 2 tokens.
-        """
-        inference = self._inference()
-        tokens = self.encode(data)
-        if tokens.size < 2:
-            raise ValueError(f"data must have at least 2 tokens, got {tokens.size}")
-        return inference.loss(tokens)
-
-    def perplexity(self, data: str | ArrayLike) -> float:
-        """e to the power of `loss`: among how many equally likely tokens the model wavers.
-
-        At most 8e307.
-        """
-        return float(np.exp(np.minimum(self.loss(data), 709.0)))
-
-    def bits(self, data: str | ArrayLike) -> float:
-        """`loss` in bits per token."""
-        return self.loss(data) / math.log(2)
-
-    def sample(
-        self,
-        n: int,
-        prime: str | ArrayLike | None = None,
-        temperature: float = 1.0,
-        seed: int | None = None,
-    ) -> str | Tokens:
-        """Draw the next `n` tokens after `prime`.
-
-        Parameters
-        ----------
-        n : int
-        prime : str or array_like of int, optional
-            What was read before; a newline, or token 0 if there is none, if None or empty.
-        temperature : float
-            The logits are divided by it; 0 takes the likeliest token always.
-        seed : int, optional
-            Same seed, same tokens.
-
-        Returns
-        -------
-        str, or ndarray of int64 for a model of token ids
-            Without `prime`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For wrong arguments, before any work; for a model whose logits are not numbers.
-        """
-        inference = self._inference()
-        count = check_integer("n", n, least=0)
-        heat = check_number("temperature", temperature, least=0)
-        given = self.encode([] if prime is None else prime, "prime")
-        if not given.size:
-            newline = self.vocabulary is not None and "\n" in self.vocabulary.characters
-            given = self.encode("\n") if newline else np.zeros(1, np.int64)
-        uniforms = np.random.default_rng(check_seed(seed)).random(count)
-        out = inference.draw(given, uniforms, heat)
-        return self.vocabulary.decode(out) if self.vocabulary else out
-
-    def _inference(self) -> Inference:
-        return Inference(
-            self.cell, self._held, self.num_layers, self.hidden_size, self.vocabulary_size
-        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model, and the training that `resume` goes on with, to a safetensors file.
@@ -394,8 +352,12 @@ class LanguageModel(FixedSizes, HasParameters):
         return checkpoint.load(cls, path)
 
     def __repr__(self) -> str:
+        kind = (
+            f"nonlinearity={self.nonlinearity!r}" if self.cell == "rnn" else f"cell={self.cell!r}"
+        )
         size = f", vocabulary of {self.vocabulary_size}" if self._parameters else ""
+        embedding = f", embedding of {self.embedding_size}" if self.embedding_size else ""
         return (
             f"LanguageModel(hidden_size={self.hidden_size}, num_layers={self.num_layers}, "
-            f"nonlinearity={self.nonlinearity!r}, dtype={self.dtype.name}{size})"
+            f"{kind}, dtype={self.dtype.name}{size}{embedding})"
         )

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastrnn.reference._types import Array, IntArray, Params
 from fastrnn.reference.loss import softmax_cross_entropy
+from fastrnn.reference.min_char_rnn import loss_and_gradients
 from fastrnn.reference.rnn import rnn_backward, rnn_forward
 
 
@@ -49,34 +50,9 @@ def lossFun(
     bh = (params["bias_ih_l0"] + params["bias_hh_l0"])[:, np.newaxis]
     by = params["bias_out"][:, np.newaxis]
 
-    xs: dict[int, Array] = {}
-    hs: dict[int, Array] = {-1: np.copy(hprev)}
-    ys: dict[int, Array] = {}
-    ps: dict[int, Array] = {}
-    loss = 0.0
-    for t in range(len(inputs)):
-        xs[t] = np.zeros((Wxh.shape[1], 1), dtype=Wxh.dtype)
-        xs[t][inputs[t]] = 1
-        hs[t] = np.tanh(np.dot(Wxh, xs[t]) + np.dot(Whh, hs[t - 1]) + bh)
-        ys[t] = np.dot(Why, hs[t]) + by
-        ps[t] = np.exp(ys[t]) / np.sum(np.exp(ys[t]))
-        loss += -np.log(ps[t][targets[t], 0])
-
-    dWxh, dWhh, dWhy = np.zeros_like(Wxh), np.zeros_like(Whh), np.zeros_like(Why)
-    dbh, dby = np.zeros_like(bh), np.zeros_like(by)
-    dhnext = np.zeros_like(hs[-1])
-    for t in reversed(range(len(inputs))):
-        dy = np.copy(ps[t])
-        dy[targets[t]] -= 1
-        dWhy += np.dot(dy, hs[t].T)
-        dby += dy
-        dh = np.dot(Why.T, dy) + dhnext
-        dhraw = (1 - hs[t] * hs[t]) * dh
-        dbh += dhraw
-        dWxh += np.dot(dhraw, xs[t].T)
-        dWhh += np.dot(dhraw, hs[t - 1].T)
-        dhnext = np.dot(Whh.T, dhraw)
-
+    loss, dWxh, dWhh, dWhy, dbh, dby, h = loss_and_gradients(
+        inputs, targets, hprev, (Wxh, Whh, Why, bh, by)
+    )
     grads = {
         "weight_ih_l0": dWxh,
         "weight_hh_l0": dWhh,
@@ -85,7 +61,7 @@ def lossFun(
         "weight_out": dWhy,
         "bias_out": dby[:, 0],
     }
-    return float(loss), grads, hs[len(inputs) - 1]
+    return loss, grads, h
 
 
 def language_model_step(

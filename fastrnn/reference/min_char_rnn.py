@@ -14,8 +14,7 @@ from fastrnn.reference._types import Array
 
 #: The script's Wxh, Whh, Why, bh, by, or what belongs to each.
 Five = tuple[Array, Array, Array, Array, Array]
-
-
+#: Loss, gradients of the five, and the last state.
 Loss = tuple[float, Array, Array, Array, Array, Array, Array]
 
 
@@ -40,6 +39,38 @@ class Trained(NamedTuple):
     smooth_loss: float
 
 
+def loss_and_gradients(
+    inputs: Sequence[int], targets: Sequence[int], hprev: Array, parameters: Five
+) -> Loss:
+    """The script's ``lossFun`` before it clips the gradients, its global parameters given."""
+    Wxh, Whh, Why, bh, by = parameters
+    xs, hs, ys, ps = {}, {}, {}, {}
+    hs[-1] = np.copy(hprev)
+    loss = 0.0
+    for t in range(len(inputs)):
+        xs[t] = np.zeros((len(by), 1), Wxh.dtype)
+        xs[t][inputs[t]] = 1
+        hs[t] = np.tanh(np.dot(Wxh, xs[t]) + np.dot(Whh, hs[t - 1]) + bh)
+        ys[t] = np.dot(Why, hs[t]) + by
+        ps[t] = np.exp(ys[t]) / np.sum(np.exp(ys[t]))
+        loss += -np.log(ps[t][targets[t], 0])
+    dWxh, dWhh, dWhy = np.zeros_like(Wxh), np.zeros_like(Whh), np.zeros_like(Why)
+    dbh, dby = np.zeros_like(bh), np.zeros_like(by)
+    dhnext = np.zeros_like(hs[0])
+    for t in reversed(range(len(inputs))):
+        dy = np.copy(ps[t])
+        dy[targets[t]] -= 1
+        dWhy += np.dot(dy, hs[t].T)
+        dby += dy
+        dh = np.dot(Why.T, dy) + dhnext
+        dhraw = (1 - hs[t] * hs[t]) * dh
+        dbh += dhraw
+        dWxh += np.dot(dhraw, xs[t].T)
+        dWhh += np.dot(dhraw, hs[t - 1].T)
+        dhnext = np.dot(Whh.T, dhraw)
+    return float(loss), dWxh, dWhh, dWhy, dbh, dby, hs[len(inputs) - 1]
+
+
 def bind(Wxh: Array, Whh: Array, Why: Array, bh: Array, by: Array) -> MinCharRNN:
     """The script's functions, on these parameters, which may change in place.
 
@@ -51,33 +82,11 @@ def bind(Wxh: Array, Whh: Array, Why: Array, bh: Array, by: Array) -> MinCharRNN
     vocab_size = len(by)
 
     def lossFun(inputs: Sequence[int], targets: Sequence[int], hprev: Array) -> Loss:
-        xs, hs, ys, ps = {}, {}, {}, {}
-        hs[-1] = np.copy(hprev)
-        loss = 0.0
-        for t in range(len(inputs)):
-            xs[t] = np.zeros((vocab_size, 1), Wxh.dtype)
-            xs[t][inputs[t]] = 1
-            hs[t] = np.tanh(np.dot(Wxh, xs[t]) + np.dot(Whh, hs[t - 1]) + bh)
-            ys[t] = np.dot(Why, hs[t]) + by
-            ps[t] = np.exp(ys[t]) / np.sum(np.exp(ys[t]))
-            loss += -np.log(ps[t][targets[t], 0])
-        dWxh, dWhh, dWhy = np.zeros_like(Wxh), np.zeros_like(Whh), np.zeros_like(Why)
-        dbh, dby = np.zeros_like(bh), np.zeros_like(by)
-        dhnext = np.zeros_like(hs[0])
-        for t in reversed(range(len(inputs))):
-            dy = np.copy(ps[t])
-            dy[targets[t]] -= 1
-            dWhy += np.dot(dy, hs[t].T)
-            dby += dy
-            dh = np.dot(Why.T, dy) + dhnext
-            dhraw = (1 - hs[t] * hs[t]) * dh
-            dbh += dhraw
-            dWxh += np.dot(dhraw, xs[t].T)
-            dWhh += np.dot(dhraw, hs[t - 1].T)
-            dhnext = np.dot(Whh.T, dhraw)
-        for dparam in [dWxh, dWhh, dWhy, dbh, dby]:
+        loss, *gradients, h = loss_and_gradients(inputs, targets, hprev, (Wxh, Whh, Why, bh, by))
+        for dparam in gradients:
             np.clip(dparam, -5, 5, out=dparam)
-        return float(loss), dWxh, dWhh, dWhy, dbh, dby, hs[len(inputs) - 1]
+        dWxh, dWhh, dWhy, dbh, dby = gradients
+        return loss, dWxh, dWhh, dWhy, dbh, dby, h
 
     def sample(h: Array, seed_ix: int, n: int) -> list[int]:
         x = np.zeros((vocab_size, 1), Wxh.dtype)
