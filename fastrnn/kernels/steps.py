@@ -51,6 +51,6 @@ def descend(params, grads, slots, norm_limit, h):
     norm = gradient_norm(grads, params.size)
     if np.isfinite(norm):
         scale = norm_limit / norm if norm > norm_limit else 1.0
-        update(params, grads, slots, params.size,
+        update(params, grads, slots, 0, params.size,
                Hyper(scale, h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8]))  # fmt: skip
     return norm
