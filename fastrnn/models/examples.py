@@ -69,15 +69,13 @@ class Examples(NamedTuple):
 
     def take(self, order: Integers) -> Examples:
         """Some of them, as long as the longest one."""
-        x, lengths, time = self.x, self.lengths, len(self.x)
-        if lengths is not None:
-            lengths = lengths[order]
+        lengths, time = None, len(self.x)
+        if self.lengths is not None:
+            lengths = self.lengths[order]
             time = max(1, int(lengths.max()))
-        parts = [np.take(x[:time], order, axis=1)]
-        for values in (self.targets, self.weights):
-            in_time = self.weights.ndim == 2
-            parts.append(
-                np.take(values[:time], order, axis=1) if in_time else values[order]
-                if values.size else values
-            )  # fmt: skip
-        return Examples(parts[0], lengths, *parts[1:])
+        x, targets, weights = np.take(self.x[:time], order, axis=1), self.targets, self.weights
+        if weights.ndim == 2:
+            targets, weights = (np.take(a[:time], order, axis=1) for a in (targets, weights))
+        elif weights.size:
+            targets, weights = targets[order], weights[order]
+        return Examples(x, lengths, targets, weights)

@@ -38,10 +38,7 @@ class Sequences(NamedTuple):
     @property
     def mask(self) -> NDArray[np.bool_]:
         """(N, T): which steps there are."""
-        time, count = self.x.shape[:2]
-        if self.lengths is None:
-            return np.ones((count, time), np.bool_)
-        mask: NDArray[np.bool_] = np.arange(time) < self.lengths[:, None]
+        mask: NDArray[np.bool_] = _steps(self.lengths, self.x.swapaxes(0, 1))
         return mask
 
 
@@ -67,22 +64,18 @@ def are_ragged(sequences: Any) -> bool:
 
 def read_tokens(X: Any, lengths: ArrayLike | None, vocabulary: int) -> Sequences:
     """Integers (N, T), or a list of N sequences of them."""
-    listed, found = isinstance(X, list | tuple), None
-    if are_ragged(X):
-        array, found = pad_sequences(X, dtype=np.int64, padding="post"), sequence_lengths(X)
-    else:
-        array = as_array("X", X)
+    ragged = are_ragged(X)
+    array = pad_sequences(X, dtype=np.int64, padding="post") if ragged else as_array("X", X)
     if array.ndim != 2 or not array.size:
         raise ValueError(
             f"X must be tokens (N, T) of at least one sequence and step, or a list of N sequences "
             f"of them, got shape {array.shape}"
         )
+    own = _own_lengths(X, array, lengths, ragged=ragged)
     if lengths is not None:
-        array = np.where(_mask(array, lengths, listed_lengths=found), array, 0)
+        array = np.where(_steps(own, array), array, 0)
     tokens = check_tokens("X", array, vocabulary, "vocabulary_size")
-    return Sequences(
-        np.ascontiguousarray(tokens.T), _lengths(tokens, lengths, found), listed, False
-    )
+    return Sequences(np.ascontiguousarray(tokens.T), own, isinstance(X, list | tuple), table=False)
 
 
 def read_numbers(
@@ -98,9 +91,9 @@ def read_numbers(
     `estimator` learns from a table, where it is `fresh`, how many columns there are, and what
     their names are.
     """
-    listed, found, table = isinstance(X, list | tuple), None, False
-    if are_ragged(X):
-        array, found = pad_sequences(X, dtype=np.float64, padding="post"), sequence_lengths(X)
+    ragged, table = are_ragged(X), False
+    if ragged:
+        array = pad_sequences(X, dtype=np.float64, padding="post")
     else:
         options: dict[str, Any] = {"dtype": (np.float64, np.float32)}
         if lengths is not None:  # what lies beyond is nobody's business
@@ -117,25 +110,32 @@ def read_numbers(
             f"X must have shape (N, T, I) or (N, T), with at least one sequence, step and number, "
             f"or be a list of N sequences (T_n, I), got shape {array.shape}"
         )
+    own = _own_lengths(X, array, lengths, ragged=ragged)
     if lengths is not None:
-        array = np.where(_mask(array, lengths, listed_lengths=found)[:, :, None], array, 0)
+        array = np.where(_steps(own, array)[:, :, None], array, 0)
     numbers = finite("X", array.swapaxes(0, 1), dtype)
-    return Sequences(numbers, _lengths(array, lengths, found), listed, table)
+    return Sequences(numbers, own, isinstance(X, list | tuple), table)
 
 
-def _lengths(array: Array, lengths: ArrayLike | None, found: Integers | None) -> Integers | None:
-    if found is not None:
-        return found
+def _own_lengths(
+    X: Any, array: Array, lengths: ArrayLike | None, *, ragged: bool
+) -> Integers | None:
+    """The length of each sequence, or None where it is T for all."""
+    if ragged and lengths is not None:
+        raise ValueError("lengths must be None where X is a list of sequences of their own lengths")
+    if ragged:
+        return sequence_lengths(X)
     if lengths is None:
         return None
     return check_lengths("lengths", lengths, array.shape[1], (len(array),))
 
 
-def _mask(array: Array, lengths: ArrayLike, *, listed_lengths: Integers | None) -> Any:
-    if listed_lengths is not None:
-        raise ValueError("lengths must be None where X is a list of sequences of their own lengths")
-    checked = check_lengths("lengths", lengths, array.shape[1], (len(array),))
-    return np.arange(array.shape[1]) < checked[:, None]
+def _steps(lengths: Integers | None, array: Array) -> Any:
+    """(N, T): which steps there are."""
+    count, time = array.shape[:2]
+    if lengths is None:
+        return np.ones((count, time), np.bool_)
+    return np.arange(time) < lengths[:, None]
 
 
 def rows_of_steps(name: str, y: Any, read: Sequences) -> Array:

@@ -1,4 +1,11 @@
-"""A network on sequences: word vectors, recurrent layers, a linear head, a loss, and its steps."""
+"""A network on sequences: word vectors, recurrent layers, a linear head, a loss, and its steps.
+
+There is one way through it, whatever the options. On batches of 32 sequences, one thread, a step
+spends 70 us outside of the kernels (Zen 4). Whole epochs in one call of `fastrnn.sequences` took
+1/2.1 of the time for 20 steps of an RNN of 32 units, 1/1.3 for 100, and 1/1.05 for LSTMs of 128
+units; but it knows one length, one direction and one thread, and neither weights nor words'
+vectors, and two threads take 0.6 of its time for the latter.
+"""
 
 from __future__ import annotations
 
