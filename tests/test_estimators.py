@@ -569,6 +569,16 @@ def test_bad_input_is_told(options: Any, x: Any, y: Any, data: Any, message: str
         small(**options).fit(x, y, **data)
 
 
+def test_bad_input_leaves_a_fitted_model() -> None:
+    model = small(max_iter=2).fit(NUMBERS, LABELS)
+    before = model.predict_proba(NUMBERS)
+    for x, y in ((NUMBERS[:, :, :2], SEVERAL[:3]), (NUMBERS[:, :, 0], LABELS + 0.5)):
+        with pytest.raises(ValueError, match=r"inconsistent|Unknown"):
+            model.fit(x, y)
+    np.testing.assert_array_equal(model.predict_proba(NUMBERS), before)
+    assert (model.n_features_in_, model.classes_.tolist()) == (3, [0, 1, 2])
+
+
 def test_more_bad_input() -> None:
     parts = [NUMBERS[n, :length] for n, length in enumerate(LENGTHS)]
     with pytest.raises(ValueError, match="lengths must be None where X is a list"):

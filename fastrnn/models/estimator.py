@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -127,11 +128,23 @@ class Estimator(BaseEstimator):
         if now != then:
             raise ValueError(f"to go on, the parameters must be those before, {then}, got {now}")
 
+    @contextmanager
+    def _as_before_if_refused(self) -> Iterator[None]:
+        """Be as before where what is done inside fails: bad input leaves a fitted estimator."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
     def _begin(self) -> int:
         """Forget all training; a seed for what is to be trained."""
         chance = check_random_state(self.random_state)
         self._generator = np.random.default_rng(chance.randint(SEEDS))
         self.loss_curve_, self.validation_scores_ = [], []
+        self.__dict__.pop("best_validation_score_", None)
         return int(chance.randint(SEEDS))
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -18,7 +18,7 @@ from fastrnn.models.inputs import finite
 from fastrnn.models.network import softmax
 from fastrnn.models.targets import Classes, Integers
 from fastrnn.optimizers import OPTIMIZERS
-from fastrnn.training import Progress
+from fastrnn.training import Progress, TrainingOptions
 
 
 class Dense:
@@ -240,7 +240,21 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         epochs: int | None,
         known: Array | None = None,
     ) -> MLPClassifier:
-        options = self._options(progress)
+        with self._as_before_if_refused():
+            prepared = self._prepared(X, y, self._options(progress), known, fresh, bool(epochs))
+        self._train(**prepared, epochs=epochs, progress=progress)
+        return self
+
+    def _prepared(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        options: TrainingOptions,
+        known: Array | None,
+        fresh: bool,
+        validates: bool,
+    ) -> dict[str, Any]:
+        """Check all, build the network where it is `fresh`; what `_train` takes."""
         kind = check_choice("activation", self.activation, KINDS)
         hidden = tuple(
             check_integer("hidden_layer_sizes", size, least=1) for size in self.hidden_layer_sizes
@@ -263,9 +277,14 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         learner = self._learner
         self._check_same(
             (widths, kind, options.optimizer, self._dtype),
-            (learner.network.widths, learner.network.kind, learner.optimizer, learner.flat.dtype),
+            (
+                learner.network.widths,
+                learner.network.kind,
+                learner.optimizer,
+                learner.flat.dtype,
+            ),
         )
-        kept, held = self._held_out(len(x)) if epochs else (np.arange(len(x)), None)
+        kept, held = self._held_out(len(x)) if validates else (np.arange(len(x)), None)
         validate = None
         if held is not None:
             held_x, held_y = x[held], targets[held]
@@ -278,8 +297,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         def run(*how: Any) -> None:
             learner.train(x, targets, *how, l2=l2)
 
-        self._train(options, run, len(kept), epochs=epochs, validate=validate, progress=progress)
-        return self
+        return {"options": options, "run": run, "count": len(kept), "validate": validate}
 
     def _restore(self, config: dict[str, Any], tensors: dict[str, Array]) -> None:
         depth = (len(tensors) - 1) // 2

@@ -208,7 +208,7 @@ warm_start, random_state, verbose, dtype
         """
         check_is_fitted(self)
         count = check_integer("steps", steps, least=1)
-        read = self._read(X, None, fresh=False)
+        read = self._read_again(X, None)
         if read.lengths is not None or read.x.ndim != 3:
             raise ValueError("X must be an array of numbers, (N, T, I) or (N, T), to go on with")
         time, series, numbers = read.x.shape

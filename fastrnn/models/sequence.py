@@ -23,7 +23,7 @@ from fastrnn.models.examples import Examples, Sizes
 from fastrnn.models.inputs import Sequences, read_numbers, read_tokens, rows_of_steps
 from fastrnn.models.network import Network
 from fastrnn.models.targets import Classes, row_weights
-from fastrnn.training import Progress
+from fastrnn.training import Progress, TrainingOptions
 
 #: The cells by name; "rnn" is that of `fastrnn.RNN`.
 NAMED = {cell.name: cell for cell in CELLS + MORE_CELLS} | {"rnn": CELLS[0]}
@@ -81,8 +81,11 @@ class SequenceEstimator(Estimator):
             return self.cell
         return NAMED[check_choice("cell", self.cell, tuple(NAMED))]
 
-    def _vectors(self) -> tuple[int | None, int, Array | None]:
-        """Words in the vocabulary, numbers of a word's vector, and the vectors if given."""
+    def _vectors(self, *, fresh: bool) -> tuple[int | None, int, Array | None]:
+        """Words in the vocabulary, numbers of a word's vector, and the vectors if given.
+
+        The vectors are only read where they are to begin with.
+        """
         words, given = self.vocabulary_size, self.embedding
         if words is not None:
             words = check_integer("vocabulary_size", words, least=1)
@@ -95,15 +98,19 @@ class SequenceEstimator(Estimator):
                     "vocabulary_size must be the number of words for an embedding, got None"
                 )
             return words, check_integer("embedding", given, least=1), None
-        table = check_array(given, dtype=self._dtype, input_name="embedding")
+        table = np.asarray(given)
+        if fresh:
+            table = check_array(table, dtype=self._dtype, input_name="embedding")
         if words not in (None, len(table)):
             raise ValueError(
                 f"embedding must have vocabulary_size = {words} rows, got {len(table)}"
             )
         return len(table), table.shape[1], table
 
-    def _read(self, X: Any, lengths: ArrayLike | None, *, fresh: bool) -> Sequences:
-        words = self._vectors()[0]
+    def _read(
+        self, X: Any, lengths: ArrayLike | None, words: int | None, *, fresh: bool
+    ) -> Sequences:
+        """Sequences of numbers, or of tokens if there are `words`."""
         if words is not None:
             read = read_tokens(X, lengths, words)
         else:
@@ -120,6 +127,11 @@ class SequenceEstimator(Estimator):
                 f"fitted, got {numbers}"
             )
         return read
+
+    def _read_again(self, X: Any, lengths: ArrayLike | None) -> Sequences:
+        """Sequences such as those that it was fitted to."""
+        sizes = self._learner.sizes
+        return self._read(X, lengths, sizes.inputs if sizes.tokens else None, fresh=False)
 
     def _rows(self, y: Any, read: Sequences) -> Array:
         """Targets as rows: of every step there is, or of every sequence."""
@@ -153,14 +165,32 @@ class SequenceEstimator(Estimator):
         epochs: int | None,
         known: ArrayLike | None = None,
     ) -> None:
-        options = self._options(progress)
+        with self._as_before_if_refused():
+            prepared = self._prepared(
+                X, y, lengths, sample_weight, self._options(progress), known, fresh, bool(epochs)
+            )
+        self._train(**prepared, epochs=epochs, progress=progress)
+
+    def _prepared(
+        self,
+        X: Any,
+        y: Any,
+        lengths: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        options: TrainingOptions,
+        known: ArrayLike | None,
+        fresh: bool,
+        validates: bool,
+    ) -> dict[str, Any]:
+        """Check all, build the network where it is `fresh`; what `_train` takes."""
         cell = self._checked_cell()
         hidden = check_integer("hidden_size", self.hidden_size, least=1)
         layers = check_integer("num_layers", self.num_layers, least=1)
         dropout = check_number("dropout", self.dropout, least=0, below=1)
         for name in ("bidirectional", "every_step"):
             check_bool(name, getattr(self, name))
-        read = self._read(X, lengths, fresh=fresh)
+        words, width, table = self._vectors(fresh=fresh)
+        read = self._read(X, lengths, words, fresh=fresh)
         mask = read.mask
         targets, outputs, loss, classes = self._encoded(self._rows(y, read), known, fresh=fresh)
         owners = np.nonzero(mask)[0] if self.every_step else np.arange(len(mask))
@@ -171,7 +201,6 @@ class SequenceEstimator(Estimator):
         examples = Examples(
             read.x, read.lengths, self._padded(targets, read), self._padded(weights, read)
         )
-        words, width, table = self._vectors()
         sizes = Sizes(
             cell, read.x.shape[2] if words is None else words, words is not None, hidden, layers,
             bool(self.bidirectional), dropout, outputs, bool(self.every_step), loss,
@@ -186,23 +215,25 @@ class SequenceEstimator(Estimator):
             (sizes, options.optimizer, self._dtype),
             (network.sizes, network.optimizer.name, network.flat.dtype),
         )
-        kept, held = self._held_out(len(mask)) if epochs else (np.arange(len(mask)), None)
+        kept, held = self._held_out(len(mask)) if validates else (np.arange(len(mask)), None)
         validate = None
         if held is not None:
             held_out, examples = examples.take(held), examples.take(kept)
             validate = lambda: self._held_out_score(held_out)  # noqa: E731
         clip = np.inf if options.clip_norm is None else float(options.clip_norm)
-
         l2 = self._l2(len(kept))
 
         def run(*steps: Any) -> None:
             *how, seen = steps
             network.train(examples, *how, l2=l2, clip_norm=clip, seen=seen)
 
-        self._train(
-            options, run, len(kept), epochs=epochs, validate=validate, progress=progress,
-            steps_each=mask.sum() / len(mask),
-        )  # fmt: skip
+        return {
+            "options": options,
+            "run": run,
+            "count": len(kept),
+            "validate": validate,
+            "steps_each": mask.sum() / len(mask),
+        }
 
     def _fit(self, *data: Any) -> Any:
         fresh = not (self.warm_start and hasattr(self, "_learner"))
@@ -221,7 +252,7 @@ class SequenceEstimator(Estimator):
     def _found(self, X: Any, lengths: ArrayLike | None) -> tuple[Array, Sequences]:
         """Outputs (N, K), or (N, T, K) of every step."""
         check_is_fitted(self)
-        read = self._read(X, lengths, fresh=False)
+        read = self._read_again(X, lengths)
         return self._learner.outputs(Examples(read.x, read.lengths)), read
 
     def _laid_out(self, values: Array, read: Sequences) -> Any:
