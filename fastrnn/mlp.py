@@ -184,12 +184,14 @@ class Network:
         return Trained(losses, sizes)
 
     def logits(self, x: Array) -> Array:
-        """(N, K) of examples x (N, D), contiguous and of `dtype`."""
+        """(N, K) of examples x (N, D), contiguous and of `dtype`; many threads may ask at once."""
         logits = np.empty((len(x), self.widths[-1]), self.dtype)
         from fastrnn.optimizers import OPTIMIZERS
 
+        work = aligned_empty(self._work.size, self.dtype)
+        work[...] = 0
         _drivers(OPTIMIZERS["sgd"]).run(
-            logits.reshape(-1), self.flat, self._work, x.reshape(-1), np.arange(len(x)),
+            logits.reshape(-1), self.flat, work, x.reshape(-1), np.arange(len(x)),
             self._layers, self._plan,
         )  # fmt: skip
         return logits

@@ -17,7 +17,7 @@ from fastrnn.checks import Array, check_choice, check_integer, check_number
 from fastrnn.data import Tokens
 from fastrnn.interrupts import ctrl_c_noted
 from fastrnn.model_plan import HEAD_ROWS, ModelPlan, embedding_size, model_offsets, plan_model
-from fastrnn.optimizers import OPTIMIZERS, Optimizer
+from fastrnn.optimizers import OPTIMIZERS, Hyper, Optimizer
 from fastrnn.params import Parameters
 from fastrnn.threads import get_threads, run_team
 from fastrnn.workspaces import aligned_empty
@@ -85,7 +85,7 @@ class TrainingOptions:
         """The optimiser that `optimizer` names."""
         return OPTIMIZERS[self.optimizer]
 
-    def rate(self, step: int, total: int) -> float:
+    def rate(self, step: int, total: float) -> float:
         """Learning rate of a step, the first one being 1, of a training of `total` steps."""
         base = self.rule.rate if self.learning_rate is None else self.learning_rate
         if step <= self.warmup_steps:
@@ -96,6 +96,19 @@ class TrainingOptions:
         if self.schedule == "cosine":
             return base * (1 + math.cos(math.pi * min(1.0, done))) / 2
         return base
+
+    def hypers(self, done: int, steps: int, total: float, *, before: int = 0) -> Array:
+        """A `Hyper` for each of the `steps` after those that are `done`, (steps, 9).
+
+        Another training of `before` steps may have come before this one of `total` steps.
+        """
+        limit = math.inf if self.clip_value is None else self.clip_value
+        decay = self.rule.weight_decay if self.weight_decay is None else self.weight_decay
+        numbers: list[Hyper] = [
+            self.rule.hyper(before + step, self.rate(step, total), limit=limit, weight_decay=decay)
+            for step in range(done + 1, done + 1 + steps)
+        ]
+        return np.array(numbers).reshape(steps, 9)
 
 
 class Slice(NamedTuple):
@@ -248,16 +261,7 @@ class Trainer:
         options, plan = self.options, self._plan_for(get_threads())
         if self._work.size < plan.work:
             self._work = aligned_empty(plan.work, self._work.dtype)
-        limit = math.inf if options.clip_value is None else options.clip_value
-        decay = options.rule.weight_decay if options.weight_decay is None else options.weight_decay
-        hypers = np.array(
-            [
-                options.rule.hyper(
-                    step, options.rate(step, self.total), limit=limit, weight_decay=decay
-                )
-                for step in range(self.step + 1, self.step + 1 + steps)
-            ]
-        ).reshape(steps, 9)
+        hypers = options.hypers(self.step, steps, self.total)
         losses, norms = np.empty(steps), np.empty(steps)
         norm_limit = math.inf if options.clip_norm is None else options.clip_norm
         before, start = self.step, time.perf_counter()

@@ -9,6 +9,8 @@ import pytest
 from conftest import DTYPES, eps, normal
 
 from fastrnn.kernels import primitives
+from fastrnn.kernels.activations import ACTIVATIONS
+from fastrnn.kernels.bound import loss_driver
 
 K_LOSS = 16  # k of k*eps
 GUARD = 11  # numbers before and after the logits, that nobody may touch
@@ -60,6 +62,37 @@ def test_sigmoid_cross_entropy_of_any_logits(dtype: Any) -> None:
     nan = np.array([np.nan], dtype)
     assert np.isnan(primitives.sigmoid_cross_entropy(nan, 0, wanted, 0, 1, 1, 1.0))
     assert np.isnan(nan[0])
+
+
+@DTYPES
+@SHAPES
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
+def test_squared_error_of_weighted_rows(
+    rows: int, columns: int, activation: str, dtype: Any
+) -> None:
+    z, wanted = (normal((rows, columns), dtype, seed) for seed in (0, 1))
+    weights = np.abs(normal((rows,), dtype, 2))
+    weights[0] = 0
+    memory = z.copy()
+    driver = loss_driver("squared_error", activation)
+    loss = driver(memory.reshape(-1), wanted.reshape(-1), weights, columns, 0.5)
+    wide, y = z.astype(np.float64), wanted.astype(np.float64)
+    found = {
+        "identity": wide,
+        "relu": np.maximum(wide, 0),
+        "sigmoid": 1 / (1 + np.exp(-wide)),
+        "tanh": np.tanh(wide),
+    }[activation]
+    slope = {
+        "identity": np.ones_like(wide),
+        "relu": (wide > 0).astype(float),
+        "sigmoid": found * (1 - found),
+        "tanh": 1 - found * found,
+    }[activation]
+    expected = (weights * np.square(found - y).mean(axis=1)).sum()
+    assert loss == pytest.approx(expected, rel=K_LOSS * eps(dtype), abs=K_LOSS * eps(dtype))
+    gradient = 2 * (found - y) * slope * 0.5 * weights[:, None] / columns
+    assert np.abs(memory - gradient).max() <= K_LOSS * eps(dtype) * max(1, np.abs(gradient).max())
 
 
 @DTYPES

@@ -17,8 +17,10 @@ from fastrnn.kernels import (
     sampling,
     sentence,
     sequences,
+    steps,
     stream,
 )
+from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.optimizers import Optimizer
 from fastrnn.simd.tile import gates_together
 
@@ -270,3 +272,33 @@ def mlp_drivers(optimizer: Optimizer) -> MlpDrivers:
         train=jit.entry(mlp.train, optimizer.rule, optimizer.slots, **names),
         run=jit.entry(mlp.run, **names),
     )
+
+
+class StepDrivers(NamedTuple):
+    """What a step of training does besides the layers, for Python to call."""
+
+    add_embedded: Any
+    decay: Any
+    descend: Any
+
+
+@functools.cache
+def step_drivers(optimizer: Optimizer) -> StepDrivers:
+    """Bind `fastrnn.kernels.steps` to an optimiser."""
+    return StepDrivers(
+        add_embedded=jit.entry(steps.add_embedded),
+        decay=jit.entry(steps.decay_weights),
+        descend=jit.entry(
+            steps.descend, optimizer.rule, optimizer.slots, update=_update(optimizer)
+        ),
+    )
+
+
+@functools.cache
+def loss_driver(loss: str, activation: str) -> Any:
+    """Bind the weighted loss to the kernel that `loss` names, and to an output activation."""
+    row_loss = getattr(primitives, loss)
+    if loss == "squared_error":
+        forward, backward = (jit.bind(f) for f in ACTIVATIONS[activation])
+        row_loss = jit.bind(row_loss, activation=forward, activation_back=backward)
+    return jit.entry(steps.weighted_loss, loss, activation, row_loss=row_loss)

@@ -1,14 +1,20 @@
-"""Cross-entropies fused with their gradients."""
+"""Losses fused with their gradients."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
+
+import numpy as np
 
 from fastrnn.kernels.jit import kernel
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.functions import exp, sigmoid, where
 from fastrnn.simd.memory import load, store
 from fastrnn.simd.vector import keep_lanes, lane_max, lane_sum
+
+activation: Any = None
+activation_back: Any = None
 
 
 @kernel
@@ -95,6 +101,24 @@ def sigmoid_cross_entropy(logits, offset, targets, first, rows, columns, scale):
     for i in range(rows * columns):
         if targets[first * columns + i] != 0:
             logits[offset + i] -= factor
+    return total / columns
+
+
+def squared_error(outputs, offset, targets, first, rows, columns, scale):
+    """Sum over rows of the mean of (g(z) - target)^2, as a float64, g being an `activation`.
+
+    The outputs z (rows, columns) are replaced by their gradient times `scale`:
+    2 (g(z) - target) g'(z) * scale / columns.
+    """
+    lanes = VECTOR_BYTES // outputs.itemsize
+    factor = 2 * scale / columns
+    total = 0.0
+    for i in range(0, rows * columns, lanes):
+        left = rows * columns - i
+        y = activation(load(outputs, offset + i, left))
+        error = y - load(targets, first * columns + i, left)
+        total += np.float64(lane_sum(keep_lanes(error * error, left, 0)))
+        store(outputs, offset + i, left, activation_back(error, y) * factor)
     return total / columns
 
 

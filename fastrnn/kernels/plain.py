@@ -25,6 +25,8 @@ step: Any = None
 rule: Any = None
 early: Any = None
 early_back: Any = None
+activation: Any = None
+activation_back: Any = None
 
 
 def matrix(a, offset, row_stride, column_stride, rows, columns):
@@ -285,6 +287,15 @@ def sigmoid_cross_entropy(logits, offset, targets, first, rows, columns, scale):
     losses = np.maximum(block, 0) - block * wanted + np.log1p(np.exp(-np.abs(block)))
     block[...] = (functions.sigmoid(block) - wanted) * (scale / columns)
     return float(losses.sum(dtype=np.float64)) / columns
+
+
+def squared_error(outputs, offset, targets, first, rows, columns, scale):
+    """See `fastrnn.kernels.loss.squared_error`."""
+    block = matrix(outputs, offset, columns, 1, rows, columns)
+    y = activation(block)
+    error = y - matrix(targets, first * columns, columns, 1, rows, columns)
+    block[...] = activation_back(error, y) * (2 * scale / columns)
+    return float(np.square(error, dtype=np.float64).sum()) / columns
 
 
 def sum_of_squares(a, size):

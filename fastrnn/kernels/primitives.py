@@ -24,6 +24,7 @@ if jit.DISABLED:
         sealed,
         sigmoid_cross_entropy,
         softmax_cross_entropy,
+        squared_error,
         sum_of_squares,
         tuple_at,
         update,
@@ -63,6 +64,7 @@ else:
         sigmoid_cross_entropy,
         softmax_cross_entropy,
         softmax_rows,
+        squared_error,
         subtract_one_hot,
     )
     from fastrnn.kernels.matvec import (
@@ -125,6 +127,7 @@ __all__ = [
     "softmax_columns",
     "softmax_cross_entropy",
     "softmax_rows",
+    "squared_error",
     "subtract_one_hot",
     "sum_of_squares",
     "tuple_at",

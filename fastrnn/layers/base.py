@@ -77,6 +77,12 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         self.flat[...] = np.random.default_rng(seeds[0]).uniform(-limit, limit, self.flat.size)
         self._dropout_seed = seeds[1]
 
+    def move_to(self, flat: Array) -> None:
+        """Let the parameters lie in `flat` (all parameters,), a part of a larger buffer."""
+        flat[...] = self.flat
+        self._parameters = Parameters(self._parameters.specs, self.dtype, flat)
+        self._own_weights = {}
+
     def _find_spans(self) -> list[list[slice]]:
         """Where the `Weights` of each layer and direction lie in the flat buffer."""
         names = [["weight_ih"], ["weight_hh"], ["bias_ih"], ["bias_hh"], [*self.cell.weights]]
