@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from systems import Row, difference_in_eps
+from systems import End, Row, difference_in_eps
 
+from fastrnn.cli.corpus import pydoc_corpus
 from fastrnn.compat import min_char_rnn
 from fastrnn.reference import min_char_rnn as naive
 
@@ -51,6 +52,19 @@ def rows(dtype: str) -> list[Row]:
     ]
 
 
+def ends() -> list[End]:
+    """The script on English: at its own rate of 0.1 rounding decides where it ends."""
+    text = pydoc_corpus().training[:100_000]
+    vocabulary = len(set(text))
+
+    def reached(module: Any) -> str:
+        parameters = _parameters("float64", vocabulary)
+        trained = module.train(text, 5000, HIDDEN, LENGTH, 0.02, parameters=parameters, every=None)
+        return f"smooth loss {trained.smooth_loss:.1f}"
+
+    return [End("train, 5,000 steps at a rate of 0.02", reached, naive, min_char_rnn)]
+
+
 def _row(name: str, dtype: str, calls: list[Any], agreement: float, **options: Any) -> Row:
     slow, fast = calls
 
@@ -60,11 +74,11 @@ def _row(name: str, dtype: str, calls: list[Any], agreement: float, **options: A
     return Row(name, SIZES, slow, fast, difference, agreement, FLOPS, **options)
 
 
-def _parameters(dtype: str) -> Any:
+def _parameters(dtype: str, vocabulary: int = VOCABULARY) -> Any:
     generator = np.random.default_rng(1)
-    shapes = [(HIDDEN, VOCABULARY), (HIDDEN, HIDDEN), (VOCABULARY, HIDDEN)]
+    shapes = [(HIDDEN, vocabulary), (HIDDEN, HIDDEN), (vocabulary, HIDDEN)]
     drawn = [generator.standard_normal(shape) * 0.01 for shape in shapes]
-    drawn += [np.zeros((HIDDEN, 1)), np.zeros((VOCABULARY, 1))]
+    drawn += [np.zeros((HIDDEN, 1)), np.zeros((vocabulary, 1))]
     return tuple(array.astype(dtype) for array in drawn)
 
 

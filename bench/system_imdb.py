@@ -23,9 +23,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from systems import Row, difference_in_eps
+from systems import End, Row, difference_in_eps
 
 from fastrnn.compat import rnn_class
+from fastrnn.data import binary_addition
 from fastrnn.reference import rnn_class as naive
 from fastrnn.reference.sigmoid import sigmoid
 
@@ -172,6 +173,28 @@ def rows(dtype: str) -> list[Row]:
             row("batch", networks[name], lambda: peers()[name], goal=PEER_GOAL, against=name)
         )
     return found
+
+
+def ends() -> list[End]:
+    """The same class on binary addition: learnt on 8 bits, tried on 64."""
+    x, y = bits(1000, 8, 0)
+    long, sums = bits(1000, 64, 1)
+
+    def reached(module: Any) -> str:
+        np.random.seed(0)
+        rnn = module.RNN(2, 16, 1)
+        with contextlib.redirect_stdout(io.StringIO()):
+            rnn.train(x, y, 100, 1.0, batch_size=16)
+        right = ((rnn.predict(long) > 0.5) == sums).all(axis=(1, 2)).sum()
+        return f"{right:,} of {len(sums):,}"
+
+    return [End("binary addition, sums of 64 bits right", reached, naive, rnn_class)]
+
+
+def bits(count: int, length: int, seed: int) -> tuple[Any, Any]:
+    """Pairs of numbers (N, T, 2) and their sums (N, T, 1), the least significant bit first."""
+    task = binary_addition(count, length, seed=seed, dtype=np.float64)
+    return task.x.swapaxes(0, 1).copy(), task.y.swapaxes(0, 1).copy()
 
 
 def seconds(rnn: Any, x: Any, y: Any) -> float:

@@ -13,10 +13,11 @@ import io
 import itertools
 import re
 import statistics
+from functools import partial
 from typing import Any
 
 import numpy as np
-from systems import Row, difference_in_eps
+from systems import End, Row, difference_in_eps
 
 from fastrnn.compat.three_layer_net import three_layer_net
 from fastrnn.reference.three_layer_net import three_layer_net as naive
@@ -61,6 +62,21 @@ def rows(dtype: str) -> list[Row]:
     return [_row(*which) for which in itertools.product(NONLINEARITIES, ("float64", "float32"))]
 
 
+def ends() -> list[End]:
+    """Loss and accuracy after all iterations."""
+    return [
+        End(f"50,000 iterations, {n}", partial(reached, n), naive, three_layer_net)
+        for n in NONLINEARITIES
+    ]
+
+
+def reached(nonlinearity: str, function: Any, seed: int = 0) -> str:
+    """What it prints last, of some data."""
+    _, text = silent(function, nonlinearity, *problem(seed), STEP, REG, ITERATIONS)
+    losses = re.findall(r"loss (\S+)", text)
+    return f"loss {float(losses[-1]):.4f}, accuracy {text.split()[-1]}"
+
+
 def _row(nonlinearity: str, dtype: str) -> Row:
     def slow() -> Any:
         return silent(naive, nonlinearity, *problem(0), STEP, REG, TIMED)[0]
@@ -83,11 +99,11 @@ def _row(nonlinearity: str, dtype: str) -> Row:
 def main() -> None:
     """Print where five seeds end."""
     for nonlinearity in NONLINEARITIES:
-        ends = []
-        for seed in range(5):
-            _, text = silent(three_layer_net, nonlinearity, *problem(seed), STEP, REG, ITERATIONS)
-            ends.append((float(re.findall(r"loss (\S+)", text)[-1]), float(text.split()[-1])))
-        losses, accuracies = zip(*ends, strict=True)
+        found = [reached(nonlinearity, three_layer_net, seed) for seed in range(5)]
+        losses, accuracies = zip(
+            *([float(number) for number in re.findall(r"[\d.]+\d", text)] for text in found),
+            strict=True,
+        )
         print(
             f"{nonlinearity}: median loss {statistics.median(losses):.4f}, "
             f"accuracy {statistics.median(accuracies):.2f}",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from systems import Row, difference_in_eps
+from systems import End, Row, difference_in_eps
 
 from fastrnn.compat import word_model
 from fastrnn.reference import word_model as naive
@@ -40,6 +40,16 @@ def rows(dtype: str) -> list[Row]:
     ]  # fmt: skip
 
 
+def ends() -> list[End]:
+    """The last loss of a training as long as published."""
+
+    def reached(module: Any) -> str:
+        losses, _ = _train(module, "float64", epochs=100)()
+        return f"{losses[-1]:.4f} bits"
+
+    return [End("train, 100 epochs", reached, naive, word_model)]
+
+
 def _row(name: str, dtype: str, calls: list[Any], agreement: float, **options: Any) -> Row:
     slow, fast = calls
 
@@ -62,7 +72,7 @@ def _problem(dtype: str) -> tuple[list[Any], list[Any], list[Any], list[Any], An
     return [table[w] for w in words[:-1]], targets, weights, zeros, np.zeros((H, 1), dtype)
 
 
-def _train(module: Any, dtype: str) -> Callable[[], Any]:
+def _train(module: Any, dtype: str, epochs: int = EPOCHS) -> Callable[[], Any]:
     """It returns the losses and the weights, those that it began with having been kept."""
     embeddings, targets, first, zeros, state = _problem(dtype)
 
@@ -70,7 +80,7 @@ def _train(module: Any, dtype: str) -> Callable[[], Any]:
         weights = [w.copy() for w in first]
         with contextlib.redirect_stdout(io.StringIO()):
             losses = module.train(
-                WORDS, embeddings, targets, targets, *weights, *zeros, state, RATE, EPOCHS, EVERY,
+                WORDS, embeddings, targets, targets, *weights, *zeros, state, RATE, epochs, EVERY,
                 REACH,
             )  # fmt: skip
         return losses, weights

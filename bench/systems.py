@@ -1,6 +1,7 @@
 """The published systems: each one's naive version beside the drop-in, in one process and one run.
 
-    python bench/systems.py [chars spirals ...] [--dtype float32] [--out bench/results/systems.json]
+    python bench/systems.py [chars spirals ...] [--dtype float32] [--ends]
+                            [--out bench/results/systems.json]
 
 Both do the same work on the same arrays, and their results are compared before anything is timed:
 rounds in which they take turns, each long enough to be timed. A ratio is taken within each round;
@@ -8,7 +9,9 @@ its median and quartiles over the rounds are printed, beside what it is to reach
 how many times as long as the multiply-adds alone would take at the core's measured peak the naive
 version takes. No program that does them one by one can have a higher ratio.
 
-A system is a module of this folder, ``system_NAME.py``, whose ``rows(dtype)`` gives its rows.
+A system is a module of this folder, ``system_NAME.py``, whose ``rows(dtype)`` gives its rows, and
+whose ``ends()`` says where trainings of both versions end, from the same weights: with ``--ends``
+these are run, which takes about two minutes.
 """
 
 from __future__ import annotations
@@ -49,6 +52,17 @@ class Row(NamedTuple):
     goal: float | None = None
     #: Who stands in the naive version's place.
     against: str = "naive"
+
+
+class End(NamedTuple):
+    """Where one training, or what a program is known by, ends."""
+
+    name: str
+    #: Runs one version's module, and says what it reached.
+    reached: Callable[[Any], str]
+    #: The naive module, and fastrnn's.
+    naive: Any
+    fast: Any
 
 
 def difference_in_eps(actual: Any, desired: Any, dtype: str) -> float:
@@ -134,6 +148,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=3.0, help="of timing for each row")
     parser.add_argument("--tries", type=int, default=3, help="to time a row undisturbed")
+    parser.add_argument("--ends", action="store_true", help="say where both versions end")
     parser.add_argument("--out", type=Path, metavar="FILE.json")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.systems if name not in SYSTEMS]:
@@ -159,11 +174,18 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{described['cpu']} ({described['llvm_cpu']}), 1 thread, {options.dtype}, ", end="")
     print(f"peak {found['fma_gflops']} GF/s")
     print(f"{'microseconds':69} {'naive':>11} {'fastrnn':>11}   naive/fastrnn         goal   most")
-    rows = []
-    for system in options.systems:
-        for row in importlib.import_module(f"system_{system}").rows(options.dtype):
+    rows, ends = [], []
+    modules = {system: importlib.import_module(f"system_{system}") for system in options.systems}
+    for system, module in modules.items():
+        for row in module.rows(options.dtype):
             rows.append(measure(system, row, options, found))
             print_row(rows[-1])
+    for system, module in modules.items() if options.ends else ():
+        for end in module.ends():
+            reached = {"naive": end.reached(end.naive), "fastrnn": end.reached(end.fast)}
+            ends.append({"number": SYSTEMS[system], "system": system, "name": end.name, **reached})
+            print(f"{SYSTEMS[system]:3} {end.name}: ", end="")
+            print(", ".join(f"{who} {what}" for who, what in reached.items()), flush=True)
     if options.out:
         result = {
             "kind": "systems",
@@ -174,6 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
             "kernel_cache": machine.kernel_cache(),
             "peak": found,
             "rows": rows,
+            "ends": ends,
         }
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -134,7 +134,14 @@ def _systems(result: dict[str, Any]) -> str:
         for row in result["rows"]
     ]
     head = ["microseconds", "naive", "fastrnn", "naive / fastrnn", "at the core's peak"]
-    return f"{_machine({**result, 'runs': [result]})}\n\n{_table(head, lines)}"
+    parts = [_machine({**result, "runs": [result]}), _table(head, lines)]
+    if result.get("ends"):
+        ends = [
+            [f"{end['number']} {end['system']}: {end['name']}", end["naive"], end["fastrnn"]]
+            for end in result["ends"]
+        ]
+        parts.append(_table(["where it ends", "naive", "fastrnn"], ends))
+    return "\n\n".join(parts)
 
 
 def rival(row: dict[str, Any]) -> str:
