@@ -212,8 +212,9 @@ class SequenceEstimator(Estimator):
             self._learner = Network(sizes, self._dtype, options.optimizer, seed, table)
         network = self._learner
         self._check_same(
-            (sizes, options.optimizer, self._dtype),
-            (network.sizes, network.optimizer.name, network.flat.dtype),
+            sizes.parameters() | {"optimizer": options.optimizer, "dtype": self._dtype},
+            network.sizes.parameters()
+            | {"optimizer": network.optimizer.name, "dtype": network.flat.dtype},
         )
         kept, held = self._held_out(len(mask)) if validates else (np.arange(len(mask)), None)
         validate = None
