@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import normal
+from conftest import assert_close, eps, normal
 
 pytest.importorskip("sklearn", reason="the estimators are in its manner")
 
@@ -128,3 +128,85 @@ def test_one_hidden_layer_may_be_a_number() -> None:
         MLPClassifier(2.5).fit(x, LABELS)
     with pytest.raises(ValueError, match=r"hidden_layer_sizes must be \(5,\), got \(6,\)$"):
         one.set_params(hidden_layer_sizes=6).partial_fit(x, LABELS)
+
+
+# --- sequences ---
+
+RAGGED = [NUMBERS[n, :length] for n, length in enumerate([3, 0, 6, 1, 6, 2, 4])]
+
+
+def of_objects(sequences: Any) -> Any:
+    array = np.empty(len(sequences), object)
+    array[:] = sequences
+    return array
+
+
+def test_arrays_of_sequences_are_lists_of_them() -> None:
+    (x, y), _ = fastrnn.data.synthetic_imdb(20, 5, 100, seed=0)
+    assert x.dtype == object
+    reviews = small(vocabulary_size=100).fit(x, y)
+    np.testing.assert_array_equal(
+        reviews.predict_proba(x), small(vocabulary_size=100).fit(list(x), y).predict_proba(list(x))
+    )
+    labels = [row[: len(part)] for row, part in zip(STEP_LABELS, RAGGED, strict=True)]
+    one = small(every_step=True).fit(of_objects(RAGGED), of_objects(labels))
+    two = small(every_step=True).fit(RAGGED, labels)
+    np.testing.assert_array_equal(one._learner.flat, two._learner.flat)
+
+
+def test_lists_of_any_length_are_read_after_a_table() -> None:
+    table = NUMBERS[:, :, 0]
+    model = small(SequenceRegressor).fit(table, table[:, 0])
+    short = table[:, :4]
+    found = model.predict(list(short))
+    ragged = model.predict([*short, short[0, :2]])
+    assert_close(ragged[:-1], found, 64 * eps(np.float32))
+    with pytest.raises(ValueError, match="X has 4 features, but SequenceRegressor is expecting 6"):
+        model.predict(short)
+    of_list = small(SequenceRegressor).fit(table.tolist(), table[:, 0])
+    np.testing.assert_array_equal(of_list.predict(list(short)), found)
+    assert of_list.forecast(table, 3).shape == (COUNT, 3)
+
+
+@pytest.mark.parametrize("words", [None, 9])
+def test_sequences_without_steps(words: int | None) -> None:
+    x = NUMBERS if words is None else np.arange(COUNT * TIME).reshape(COUNT, TIME) % words
+    model = small(vocabulary_size=words).fit(x, LABELS)
+    both = model.predict_proba([[], x[0]])
+    for empty in ([[]], [[], []], ((), ())):
+        found = model.predict_proba(empty)
+        assert_close(found, both[[0] * len(empty)], 64 * eps(np.float32))
+    each = small(vocabulary_size=words, every_step=True).fit(x, STEP_LABELS)
+    assert [part.shape for part in each.predict([[], []])] == [(0,), (0,)]
+    for data in (([[], []], [[], []], {}), (x, STEP_LABELS, {"lengths": [0] * COUNT})):
+        with pytest.raises(ValueError, match="X must have at least one step to be scored"):
+            each.score(*data[:2], **data[2])
+    with pytest.raises(ValueError, match="X must have at least one step to learn from"):
+        each.fit(x, STEP_LABELS, lengths=[0] * COUNT)
+
+
+def test_what_is_held_out_has_steps() -> None:
+    model = small(every_step=True, early_stopping=True, max_iter=2)
+    refused = 0
+    for seed in range(6):
+        lengths = np.zeros(COUNT, int)
+        lengths[seed] = TIME
+        with pytest.raises(ValueError, match=r"at least one step (that early|to train on)"):
+            model.set_params(random_state=seed).fit(NUMBERS, STEP_LABELS, lengths=lengths)
+        refused += not hasattr(model, "classes_")
+    assert refused == 6
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([NUMBERS[0], np.array([[0, 1, 2], [0, np.nan, 0]])],
+         "X must be finite in float32, .* at step 1, sequence 1$"),
+        ([NUMBERS[0], NUMBERS[1, :2, :2]], r"^X\[1\] must have entries of shape \(3,\)"),
+        ([["a", "b"], ["c", "d"]], "X must be numbers, or tokens with vocabulary_size, got str"),
+        ([["a", "b"], ["c"]], r"^X\[0\] must be of dtype float64"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_list_has_a_place(x: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        small().fit(x, [0, 1])
