@@ -70,7 +70,10 @@ def check_number(
     wanted = [f"{word} {limit:g}" for limit, word, _ in limits if limit is not None]
     holds = all(test(number, limit) for limit, _, test in limits if limit is not None)
     if not (holds and np.isfinite(number)):
-        raise ValueError(f"{name} must be {' and '.join(wanted) or 'finite'}, got {number:g}")
+        beside = ", which is not finite" if wanted and not np.isfinite(number) else ""
+        raise ValueError(
+            f"{name} must be {' and '.join(wanted) or 'finite'}, got {number:g}{beside}"
+        )
     return number
 
 

@@ -89,6 +89,8 @@ class Estimator(BaseEstimator):
     _saved: tuple[str, ...] = ()
     _learner: Any
     _generator: np.random.Generator
+    #: The parameters of the last training, which files keep.
+    _trained_with: dict[str, Any]
     loss_curve_: list[float]
     validation_scores_: list[float]
 
@@ -123,10 +125,14 @@ class Estimator(BaseEstimator):
         )
 
     @staticmethod
-    def _check_same(now: tuple[Any, ...], then: tuple[Any, ...]) -> None:
-        """ValueError unless a training goes on with what it began with."""
-        if now != then:
-            raise ValueError(f"to go on, the parameters must be those before, {then}, got {now}")
+    def _check_same(now: dict[str, Any], then: dict[str, Any]) -> None:
+        """ValueError unless a training goes on with what it began with; it names the first."""
+        for name, value in now.items():
+            if value != then[name]:
+                raise ValueError(
+                    f"to go on, the parameters must be those before: {name} must be "
+                    f"{_spelled(then[name])}, got {_spelled(value)}"
+                )
 
     @contextmanager
     def _as_before_if_refused(self) -> Iterator[None]:
@@ -151,8 +157,9 @@ class Estimator(BaseEstimator):
         """Write the fitted estimator to a safetensors file, whole or not at all; never pickle.
 
         After `load`, predictions are the same bits, and `partial_fit` goes on as it would have
-        done, but for masks between layers of a dropout, which are drawn anew. A ``random_state``
-        that is a RandomState is not kept.
+        done, but for masks between layers of a dropout, which are drawn anew. The parameters are
+        those of the last training, whatever was set since. A ``random_state`` that is a
+        RandomState is not kept.
 
         Raises
         ------
@@ -224,6 +231,7 @@ class Estimator(BaseEstimator):
         One call of `partial_fit` has one epoch, at the rate with which the schedule begins.
         """
         learner: Learner = self._learner
+        self._trained_with = self.get_params(deep=False)
         size = min(self.batch_size or count, count)
         starts = np.arange(0, count, size)
         stops = np.minimum(starts + size, count)
@@ -265,6 +273,11 @@ class Estimator(BaseEstimator):
                 f"{known.tolist()}"
             )
         return known
+
+
+def _spelled(value: Any) -> str:
+    """A parameter in messages."""
+    return repr(value.name if isinstance(value, Cell | np.dtype) else value)
 
 
 class _Watch:

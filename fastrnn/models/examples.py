@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,25 @@ class Sizes(NamedTuple):
     #: Numbers of a word's vector, 0 for one-hot words, and whether they are learned.
     embedding: int
     trains_embedding: bool
+
+    def parameters(self) -> dict[str, Any]:
+        """What users know, by the names by which they know it."""
+        losses = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}
+        return {
+            "cell": self.cell,
+            "vocabulary_size": self.inputs if self.tokens else None,
+            "numbers of a step": None if self.tokens else self.inputs,
+            "hidden_size": self.hidden,
+            "num_layers": self.layers,
+            "bidirectional": self.bidirectional,
+            "dropout": self.dropout,
+            "every_step": self.every_step,
+            "loss": losses.get(self.loss.split("_")[0], self.loss),
+            "numbers of y": self.outputs,
+            "output_activation": self.activation,
+            "size of the embedding": self.embedding,
+            "train_embedding": self.trains_embedding,
+        }
 
 
 class Examples(NamedTuple):

@@ -42,15 +42,54 @@ class Sequences(NamedTuple):
         return mask
 
 
-def finite(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
-    """`array` as a contiguous one of `dtype`, or ValueError if that is not finite."""
+def finite(
+    name: str, array: Array, dtype: np.dtype[Any], *, axes: tuple[str, ...] | None = None
+) -> Array:
+    """`array` as a contiguous one of `dtype`, or ValueError if that is not finite.
+
+    It says where, by the names of the first `axes`, or else by the index.
+    """
     with np.errstate(over="ignore"):
         numbers = np.ascontiguousarray(array, dtype)
     if not np.isfinite(numbers).all():
+        place = np.argwhere(~np.isfinite(numbers))[0].tolist()
+        where = f"index {place[0] if len(place) == 1 else tuple(place)}"
+        if axes:
+            where = ", ".join(f"{axis} {i}" for axis, i in zip(axes, place, strict=False))
         raise ValueError(
-            f"{name} must be finite in {dtype.name}, got NaN, infinity or what is too large for it"
+            f"{name} must be finite in {dtype.name}, got NaN, infinity or what is too large for it "
+            f"at {where}"
         )
     return numbers
+
+
+def listed(sequences: Any) -> Any:
+    """A list of sequences instead of an array of objects, or Series, that holds them."""
+    kind = getattr(getattr(sequences, "dtype", None), "kind", None)
+    return list(sequences) if kind == "O" and sequences.ndim == 1 else sequences
+
+
+def are_empty(sequences: Any) -> bool:
+    """Whether it is a list of sequences without any step."""
+    return (
+        isinstance(sequences, list | tuple)
+        and len(sequences) > 0
+        and all(hasattr(s, "__len__") and not isinstance(s, str) and not len(s) for s in sequences)
+    )
+
+
+def without_steps(count: int, numbers: int | None, dtype: np.dtype[Any]) -> Sequences:
+    """So many empty sequences of numbers, or of tokens if None."""
+    x = np.zeros((1, count), np.int64) if numbers is None else np.zeros((1, count, numbers), dtype)
+    return Sequences(x, np.zeros(count, np.int64), listed=True, table=False)
+
+
+def _padded(X: Any, dtype: Any) -> Array:
+    """Sequences of different lengths as one array; errors name them X."""
+    try:
+        return pad_sequences(X, dtype=dtype, padding="post")
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("sequences[", "X[", 1)) from None
 
 
 def are_ragged(sequences: Any) -> bool:
@@ -65,7 +104,7 @@ def are_ragged(sequences: Any) -> bool:
 def read_tokens(X: Any, lengths: ArrayLike | None, vocabulary: int) -> Sequences:
     """Integers (N, T), or a list of N sequences of them."""
     ragged = are_ragged(X)
-    array = pad_sequences(X, dtype=np.int64, padding="post") if ragged else as_array("X", X)
+    array = _padded(X, np.int64) if ragged else as_array("X", X)
     if array.ndim != 2 or not array.size:
         raise ValueError(
             f"X must be tokens (N, T) of at least one sequence and step, or a list of N sequences "
@@ -89,17 +128,23 @@ def read_numbers(
     """Numbers (N, T, I), a table (N, T) of sequences of scalars, or a list of N sequences.
 
     `estimator` learns from a table, where it is `fresh`, how many columns there are, and what
-    their names are.
+    their names are; a later list is of sequences, which may have any length.
     """
     ragged, table = are_ragged(X), False
     if ragged:
-        array = pad_sequences(X, dtype=np.float64, padding="post")
+        array = _padded(X, np.float64)
     else:
         options: dict[str, Any] = {"dtype": (np.float64, np.float32)}
         if lengths is not None:  # what lies beyond is nobody's business
             options["ensure_all_finite"] = False
-        table = (X.ndim if hasattr(X, "ndim") else as_array("X", X).ndim) == 2
-        if table and (fresh or estimator._reads_table):
+        shown = X if hasattr(X, "ndim") and hasattr(X, "dtype") else as_array("X", X)
+        if shown.dtype.kind in "US":
+            raise ValueError(
+                f"X must be numbers, or tokens with vocabulary_size, got {shown.dtype.name}"
+            )
+        table = shown.ndim == 2
+        is_list = isinstance(X, list | tuple)
+        if table and (fresh or (estimator._reads_table and not is_list)):
             array = validate_data(estimator, X, reset=fresh, **options)
         else:
             array = check_array(X, allow_nd=True, estimator=estimator, input_name="X", **options)
@@ -113,7 +158,7 @@ def read_numbers(
     own = _own_lengths(X, array, lengths, ragged=ragged)
     if lengths is not None:
         array = np.where(_steps(own, array)[:, :, None], array, 0)
-    numbers = finite("X", array.swapaxes(0, 1), dtype)
+    numbers = finite("X", array.swapaxes(0, 1), dtype, axes=("step", "sequence"))
     return Sequences(numbers, own, isinstance(X, list | tuple), table)
 
 
@@ -141,7 +186,8 @@ def _steps(lengths: Integers | None, array: Array) -> Any:
 def rows_of_steps(name: str, y: Any, read: Sequences) -> Array:
     """What belongs to each step of each sequence, (R, ...), one sequence behind the other."""
     count, time = read.mask.shape
-    if are_ragged(y):
+    y = listed(y)
+    if are_ragged(y) or are_empty(y):
         given = sequence_lengths(y)
         wanted = read.mask.sum(axis=1)
         check_shape(name, given, wanted.shape, "(N,)")

@@ -105,6 +105,20 @@ class Dense:
         return Dense.restored, kept
 
 
+def _named(
+    widths: tuple[int, ...], kind: str, optimizer: str, dtype: np.dtype[Any]
+) -> dict[str, Any]:
+    """What a network is like, by the names that users know."""
+    return {
+        "numbers of an example": widths[0],
+        "hidden_layer_sizes": tuple(widths[1:-1]),
+        "number of classes": widths[-1],
+        "activation": kind,
+        "optimizer": optimizer,
+        "dtype": dtype,
+    }
+
+
 class MLPClassifier(ClassifierMixin, Estimator):
     """Dense layers with one nonlinearity between them, and a softmax; whole runs are compiled.
 
@@ -115,8 +129,8 @@ class MLPClassifier(ClassifierMixin, Estimator):
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int
-        Units of each hidden layer; none for logistic regression.
+    hidden_layer_sizes : sequence of int, or int
+        Units of each hidden layer, or of the only one; none for logistic regression.
     activation : {"relu", "sigmoid", "tanh"}
         f.
     batch_size : int, optional
@@ -256,8 +270,10 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
     ) -> dict[str, Any]:
         """Check all, build the network where it is `fresh`; what `_train` takes."""
         kind = check_choice("activation", self.activation, KINDS)
+        units = self.hidden_layer_sizes
         hidden = tuple(
-            check_integer("hidden_layer_sizes", size, least=1) for size in self.hidden_layer_sizes
+            check_integer("hidden_layer_sizes", size, least=1)
+            for size in (units if np.iterable(units) else (units,))
         )
         x = self._read(X, fresh=fresh)
         if y is None:
@@ -276,8 +292,8 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
             self._learner.draw(seed)
         learner = self._learner
         self._check_same(
-            (widths, kind, options.optimizer, self._dtype),
-            (
+            _named(widths, kind, options.optimizer, self._dtype),
+            _named(
                 learner.network.widths,
                 learner.network.kind,
                 learner.optimizer,

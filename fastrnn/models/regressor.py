@@ -212,11 +212,12 @@ warm_start, random_state, verbose, dtype
         if read.lengths is not None or read.x.ndim != 3:
             raise ValueError("X must be an array of numbers, (N, T, I) or (N, T), to go on with")
         time, series, numbers = read.x.shape
-        outputs = self._learner.sizes.outputs
-        if outputs % numbers or (self.every_step and outputs != numbers):
+        ahead_of_each = 0 if self.every_step else 1
+        is_next = self._y_shape[ahead_of_each:] == (numbers,)
+        if not is_next and not (numbers == 1 and len(self._y_shape) <= ahead_of_each):
             raise ValueError(
                 f"y must have been next steps of I = {numbers} numbers to go on with them, and was "
-                f"{outputs} numbers for each {'step' if self.every_step else 'sequence'}"
+                f"of shape {self._y_shape} for each {'step' if self.every_step else 'sequence'}"
             )
         known = read.x
         while len(known) < time + count:

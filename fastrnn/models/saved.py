@@ -23,7 +23,7 @@ def save(estimator: Any, kind: str, path: str | os.PathLike[str]) -> None:
     fitted = vars(estimator)
     tensors: dict[str, Array] = {}
     parameters: dict[str, Any] = {}
-    for name, value in estimator.get_params(deep=False).items():
+    for name, value in estimator._trained_with.items():
         if name == "embedding" and np.ndim(value) == 2:
             tensors[PARAMETER + name] = np.asarray(value)
             value = None
@@ -57,13 +57,12 @@ def load(
     from fastrnn.models.targets import Classes
 
     config, tensors = load_model(path, kind)
+    _check_cell(path, config, cell)
     try:
         parameters = {name: _parameter(name, v) for name, v in config["parameters"].items()}
         for name in [name for name in tensors if name.startswith(PARAMETER)]:
             parameters[name.removeprefix(PARAMETER)] = tensors.pop(name)
         if cell is not None:
-            if cell.name != parameters["cell"]:
-                raise ValueError(f"its cell is {parameters['cell']!r}, and not {cell.name!r}")
             parameters["cell"] = cell
         estimator = estimator_of(**parameters)
         for name in FITTED:
@@ -83,11 +82,30 @@ def load(
             estimator._classes = Classes(values, bool(labels["several"]))
             estimator.classes_ = values
         estimator._options(None)
+        estimator._trained_with = parameters
         estimator._generator = generator_at(config["generator"])
         estimator._restore(config["learner"], tensors)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelFileError(f"{path} is damaged or cannot be used: {error}") from error
     return estimator
+
+
+def _check_cell(path: str | os.PathLike[str], config: dict[str, Any], cell: Cell | None) -> None:
+    """ModelFileError unless the cell is known by its name, or is the one given."""
+    from fastrnn.models.sequence import NAMED
+
+    of_file = config.get("parameters")
+    name = of_file.get("cell") if isinstance(of_file, dict) else None
+    if cell is None and isinstance(name, str) and name not in NAMED:
+        raise ModelFileError(
+            f"{path} has a cell of one's own, {name!r}, that no file can hold: give it, load(path, "
+            f"cell=...)"
+        )
+    if cell is not None and cell.name != name:
+        raise ModelFileError(
+            f"cell must be {name!r}, with which the estimator in {path} was fitted, got "
+            f"{cell.name!r}"
+        )
 
 
 def generator_at(state: dict[str, Any]) -> np.random.Generator:

@@ -20,7 +20,15 @@ from fastrnn.checks import (
 )
 from fastrnn.models.estimator import MISSING_Y, Estimator
 from fastrnn.models.examples import Examples, Sizes
-from fastrnn.models.inputs import Sequences, read_numbers, read_tokens, rows_of_steps
+from fastrnn.models.inputs import (
+    Sequences,
+    are_empty,
+    listed,
+    read_numbers,
+    read_tokens,
+    rows_of_steps,
+    without_steps,
+)
 from fastrnn.models.network import Network
 from fastrnn.models.targets import Classes, row_weights
 from fastrnn.training import Progress, TrainingOptions
@@ -111,10 +119,14 @@ class SequenceEstimator(Estimator):
         self, X: Any, lengths: ArrayLike | None, words: int | None, *, fresh: bool
     ) -> Sequences:
         """Sequences of numbers, or of tokens if there are `words`."""
-        if words is not None:
-            read = read_tokens(X, lengths, words)
+        x = listed(X)
+        if are_empty(x) and lengths is None and not (fresh and words is None):
+            width = None if words is not None else self._learner.sizes.inputs
+            read = without_steps(len(x), width, self._dtype)
+        elif words is not None:
+            read = read_tokens(x, lengths, words)
         else:
-            read = read_numbers(X, lengths, self._dtype, self, fresh=fresh)
+            read = read_numbers(x, lengths, self._dtype, self, fresh=fresh)
         numbers = 1 if words is not None else read.x.shape[2]
         if fresh:
             self._reads_table = read.table
@@ -141,6 +153,11 @@ class SequenceEstimator(Estimator):
             return rows_of_steps("y", y, read)
         check_consistent_length(read.mask, y)
         return y  # type: ignore[no-any-return]
+
+    def _check_steps(self, mask: Array, what: str) -> None:
+        """ValueError unless there is a step that has a target of its own, if all have."""
+        if self.every_step and not mask.any():
+            raise ValueError(f"X must have at least one step {what}, got lengths that are all 0")
 
     def _padded(self, rows: Array, read: Sequences) -> Array:
         """Rows as `Examples` has them."""
@@ -192,6 +209,7 @@ class SequenceEstimator(Estimator):
         words, width, table = self._vectors(fresh=fresh)
         read = self._read(X, lengths, words, fresh=fresh)
         mask = read.mask
+        self._check_steps(mask, "to learn from")
         targets, outputs, loss, classes = self._encoded(self._rows(y, read), known, fresh=fresh)
         owners = np.nonzero(mask)[0] if self.every_step else np.arange(len(mask))
         weights = row_weights(
@@ -212,12 +230,15 @@ class SequenceEstimator(Estimator):
             self._learner = Network(sizes, self._dtype, options.optimizer, seed, table)
         network = self._learner
         self._check_same(
-            (sizes, options.optimizer, self._dtype),
-            (network.sizes, network.optimizer.name, network.flat.dtype),
+            sizes.parameters() | {"optimizer": options.optimizer, "dtype": self._dtype},
+            network.sizes.parameters()
+            | {"optimizer": network.optimizer.name, "dtype": network.flat.dtype},
         )
         kept, held = self._held_out(len(mask)) if validates else (np.arange(len(mask)), None)
         validate = None
         if held is not None:
+            self._check_steps(mask[held], "that early_stopping holds out to validate on")
+            self._check_steps(mask[kept], "to train on beside what early_stopping holds out")
             held_out, examples = examples.take(held), examples.take(kept)
             validate = lambda: self._held_out_score(held_out)  # noqa: E731
         clip = np.inf if options.clip_norm is None else float(options.clip_norm)
@@ -266,6 +287,7 @@ class SequenceEstimator(Estimator):
     ) -> float:
         """The score over all sequences or steps."""
         found, read = self._found(X, lengths)
+        self._check_steps(read.mask, "to be scored")
         rows, mask = self._rows(y, read), read.mask
         weights = None
         if sample_weight is not None:

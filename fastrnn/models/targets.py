@@ -62,8 +62,8 @@ class Classes:
         wrong = np.flatnonzero(self.values[np.minimum(found, len(self.values) - 1)] != y)
         if wrong.size:
             raise ValueError(
-                f"y must be among the classes {self.values.tolist()}, got {y[wrong[0]]!r} at "
-                f"index {wrong[0]}"
+                f"y must be among the classes {self.values.tolist()}, got "
+                f"{y[wrong[:1]].tolist()[0]!r} at index {wrong[0]}"
             )
         return found[:, None].astype(np.int64)
 
@@ -87,6 +87,13 @@ def row_weights(
         of_class = compute_class_weight(
             class_weight, classes=classes.values, y=classes.values[targets[:, 0]]
         )
+        wrong = np.flatnonzero(~((of_class >= 0) & np.isfinite(of_class)))
+        if wrong.size:
+            name, bad = classes.values[wrong].tolist()[0], float(of_class[wrong[0]])
+            raise ValueError(
+                f"class_weight must be finite and at least 0 for each class, got {bad:g} for "
+                f"class {name!r}"
+            )
         weights = weights * of_class[targets[:, 0]]
     total = weights.sum()
     if weights.size and not total > 0:
