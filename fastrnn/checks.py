@@ -70,7 +70,12 @@ def check_number(
     wanted = [f"{word} {limit:g}" for limit, word, _ in limits if limit is not None]
     holds = all(test(number, limit) for limit, _, test in limits if limit is not None)
     if not (holds and np.isfinite(number)):
-        raise ValueError(f"{name} must be {' and '.join(wanted) or 'finite'}, got {number:g}")
+        must = " and ".join(wanted) or "finite"
+        if wanted and np.isnan(number):
+            must = f"a number {'of ' if must.startswith('at') else ''}{must}"
+        elif wanted and holds:
+            must = f"finite and {must}"
+        raise ValueError(f"{name} must be {must}, got {number:g}")
     return number
 
 

@@ -326,6 +326,12 @@ V = len(WORDS)
             "learn_rate must be a number, got 'fast' of type str",
         ),
         (
+            lambda r: r.train([[0]], [0], seed="a"),
+            TypeError,
+            "seed must be an integer, got 'a' of type str",
+        ),
+        (lambda r: r.train([[0]], [0], seed=-1), ValueError, "seed must be at least 0, got -1"),
+        (
             lambda r: setattr(r, "Whh", np.zeros((2, 2))),
             ValueError,
             "Whh must have shape (H, H) = (64, 64), got (2, 2)",
