@@ -54,6 +54,7 @@ while n < 101:
 
 NAIVE = "from fastrnn.reference.min_char_rnn import bind\nlossFun, sample = bind({names})"
 DROP_INS = {
+    "the naive import": "from fastrnn.reference.min_char_rnn import lossFun, sample",
     "import": "from fastrnn.compat.min_char_rnn import lossFun, sample",
     "bind": "from fastrnn.compat.min_char_rnn import bind\nlossFun, sample = bind({names})",
 }
@@ -212,6 +213,9 @@ def test_parameters_are_found_where_the_functions_are_called(
     monkeypatch.delattr(min_char_rnn, "by")
     with pytest.raises(NameError, match=r"sample reads .* there is no by: define them"):
         min_char_rnn.sample(hprev, 0, 3)
+    for call in (lambda: naive.lossFun([0], [1], hprev), lambda: naive.sample(hprev, 0, 3)):
+        with pytest.raises(NameError, match="name 'Wxh' is not defined where the function"):
+            call()
 
 
 # ---- the whole script as one call
