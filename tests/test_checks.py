@@ -240,7 +240,7 @@ WRONG_LAYERS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"bidirectional": "no"}, TypeError, "bidirectional must be True or False, got 'no'"),
     ({"dropout": 1.5}, ValueError, "dropout must be at least 0 and at most 1, got 1.5"),
     ({"dropout": -0.1}, ValueError, "dropout must be at least 0 and at most 1, got -0.1"),
-    ({"dropout": np.nan}, ValueError, "dropout must be a number of at least 0 and at most 1, got nan"),
+    ({"dropout": np.nan}, ValueError, "a number of at least 0 and at most 1, got nan"),
     ({"dropout": "0.5"}, TypeError, "dropout must be a number, got '0.5' of type str"),
     ({"dropout": True}, TypeError, "dropout must be a number, got True of type bool"),
     ({"dtype": np.float16}, TypeError, "dtype must be float32 or float64, got .*float16"),
