@@ -130,6 +130,14 @@ def check_floats(name: str, value: ArrayLike, dtype: np.dtype[Any]) -> Array:
     return array
 
 
+def check_finite(name: str, array: Array, form: str = "") -> None:
+    """ValueError unless all numbers are finite; `form` says in what they must be."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        place = tuple(np.argwhere(~finite)[0].tolist())
+        raise ValueError(f"{name} must be finite{form}, got {array[place]} at {place}")
+
+
 def as_array(name: str, value: ArrayLike) -> Array:
     """`value` as an array of whatever type, or ValueError."""
     try:

@@ -277,6 +277,22 @@ def test_train_changes_the_arrays_that_it_is_given(dtype: Any) -> None:
     assert_close(again.losses[0], loss, K_TRAINED * eps(dtype))
 
 
+@DTYPES
+def test_a_training_that_diverges_stops_before_the_wrong_iteration(dtype: Any) -> None:
+    five = parameters(5, len(set(TEXT)), dtype)
+    twins = tuple(array.copy() for array in five)
+    rate = float(np.finfo(dtype).max) / 8
+    with pytest.raises(ArithmeticError, match="not finite at iteration") as caught:
+        min_char_rnn.train(TEXT, 2000, 5, 11, rate, parameters=five, every=None)
+    wrong = int(str(caught.value).split("iteration ")[1].split(";")[0])
+    assert wrong > 0
+    actual = min_char_rnn.train(TEXT, wrong, 5, 11, rate, parameters=twins, every=None)
+    assert np.isfinite(actual.losses).all()
+    for name, array, twin in zip(NAMES, five, twins, strict=True):
+        assert np.isfinite(array).all(), name
+        np.testing.assert_array_equal(array, twin, name)
+
+
 def test_train_learns() -> None:
     np.random.seed(0)  # noqa: NPY002 - the script's generator
     result = min_char_rnn.train("hello world. " * 30, 600, 32, 25, every=None)

@@ -70,7 +70,7 @@ def _are_words(name: str, array: Array, inputs: int, trained_on_words: bool | No
     if trained_on_words is not None or not array.size:
         return bool(trained_on_words)
     low, high = int(array.min()), int(array.max())
-    if 0 <= low and 1 < high < inputs:
+    if low >= 0 and 1 < high < inputs:
         raise ValueError(
             f"{name} must be a fastrnn.OneHot if it holds words, or floats if it holds numbers: "
             f"integers as wide as input_size = {inputs} may be either, got shape {array.shape}"

@@ -41,6 +41,7 @@ from fastrnn.checks import (
     check_tokens,
     generator_of,
 )
+from fastrnn.compat._training import train_while_finite
 from fastrnn.compat._weights import NamedWeights
 from fastrnn.params import Parameters, Spec
 from fastrnn.plan import Regions, flattened
@@ -246,6 +247,12 @@ class RNN(NamedWeights):
         -------
         losses, accuracies : ndarray (epochs,)
             Means over the phrases, each as it was before its own step; the loss in nats.
+
+        Raises
+        ------
+        ArithmeticError
+            If a loss, or a weight where they are looked at, is not finite; the weights are those
+            before that step.
         """
         epochs = check_integer("epochs", epochs, least=0)
         rate = check_number("learn_rate", learn_rate)
@@ -256,8 +263,12 @@ class RNN(NamedWeights):
         steps = order.reshape(-1)
 
         def some(first: int, number: int) -> None:
-            part = slice(first, first + number)
-            run(losses[part], hits[part], steps[part], True, rate)
+            def do(count: int) -> None:
+                part = slice(first, first + count)
+                run(losses[part], hits[part], steps[part], True, rate)
+
+            part = losses[first : first + number]
+            train_while_finite(part, [self._parameters.flat, self._work], do, "step", first)
 
         in_slices(steps.size, some)
         return losses.reshape(epochs, count).mean(axis=1), hits.reshape(epochs, count).mean(axis=1)

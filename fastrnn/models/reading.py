@@ -11,6 +11,7 @@ from fastrnn.checks import (
     Array,
     check_bool,
     check_choice,
+    check_finite,
     check_floats,
     check_integer,
     check_shape,
@@ -87,7 +88,7 @@ def check_embedding(embedding: Embedding, trains: bool, dtype: np.dtype[Any]) ->
         array = check_floats("embedding", embedding, dtype)
         if array.ndim != 2 or not array.size:
             raise ValueError(f"embedding must have shape (V, E), got {array.shape}")
-        _check_finite(array)
+        check_finite("embedding", array)
         return array.copy()
     return check_integer("embedding", embedding, least=1)
 
@@ -123,7 +124,7 @@ def embedding_values(
     if not any(word in vocabulary for word in vectors.words):
         raise ValueError(f"{name} has none of the {len(vocabulary)} words of the vocabulary")
     matrix, found = embedding_matrix(vocabulary, vectors, seed)
-    _check_finite(matrix)
+    check_finite("embedding", matrix)
     return matrix.shape[1], matrix.astype(dtype), int(found.sum())
 
 
@@ -133,10 +134,3 @@ def _is_vectors(value: Any) -> bool:
     from fastrnn.data.vectors import WordVectors
 
     return isinstance(value, WordVectors)
-
-
-def _check_finite(array: Array) -> None:
-    finite = np.isfinite(array)
-    if not finite.all():
-        place = tuple(np.argwhere(~finite)[0].tolist())
-        raise ValueError(f"embedding must be finite, got {array[place]} at {place}")
