@@ -189,8 +189,8 @@ class Training:
         def do(count: int) -> None:
             drivers().train_pieces(
                 losses[:count], self._flat.flat, self._grads, self._squares.flat, self._h,
-                self._d_h, self._carry, self._work, self._data, self._place, self._plan.offsets, self._rate,
-                self._plan.numbers,
+                self._d_h, self._carry, self._work, self._data, self._place, self._plan.offsets,
+                self._rate, self._plan.numbers,
             )  # fmt: skip
 
         state = [self._flat.flat, self._squares.flat, self._grads, self._h, self._work, self._place]
