@@ -76,13 +76,23 @@ def check_reading(
 
 
 def check_embedding(embedding: Embedding, trains: bool, dtype: np.dtype[Any]) -> Any:
-    """`embedding` as a size, an array (V, E), vectors, a path or None; TypeError or ValueError."""
+    """`embedding` as a size, an array (V, E), vectors, a path or None.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be opened.
+    TypeError, ValueError
+    """
     check_bool("train_embedding", trains)
     if embedding is None:
         if not trains:
             raise ValueError("train_embedding must be True without an embedding, got False")
         return None
-    if isinstance(embedding, str | os.PathLike) or _is_vectors(embedding):
+    if isinstance(embedding, str | os.PathLike):
+        with open(embedding, "rb"):  # before the text is read, which may take long
+            return embedding
+    if _is_vectors(embedding):
         return embedding
     if isinstance(embedding, np.ndarray) and embedding.ndim:
         array = check_floats("embedding", embedding, dtype)
