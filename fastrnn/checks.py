@@ -70,10 +70,12 @@ def check_number(
     wanted = [f"{word} {limit:g}" for limit, word, _ in limits if limit is not None]
     holds = all(test(number, limit) for limit, _, test in limits if limit is not None)
     if not (holds and np.isfinite(number)):
-        beside = ", which is not finite" if wanted and not np.isfinite(number) else ""
-        raise ValueError(
-            f"{name} must be {' and '.join(wanted) or 'finite'}, got {number:g}{beside}"
-        )
+        must = " and ".join(wanted) or "finite"
+        if wanted and np.isnan(number):
+            must = f"a number {'of ' if must.startswith('at') else ''}{must}"
+        elif wanted and holds:
+            must = f"finite and {must}"
+        raise ValueError(f"{name} must be {must}, got {number:g}")
     return number
 
 
@@ -126,6 +128,14 @@ def check_floats(name: str, value: ArrayLike, dtype: np.dtype[Any]) -> Array:
             f".astype(np.{dtype.name}), precisions are never mixed"
         )
     return array
+
+
+def check_finite(name: str, array: Array, form: str = "") -> None:
+    """ValueError unless all numbers are finite; `form` says in what they must be."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        place = tuple(np.argwhere(~finite)[0].tolist())
+        raise ValueError(f"{name} must be finite{form}, got {array[place]} at {place}")
 
 
 def as_array(name: str, value: ArrayLike) -> Array:

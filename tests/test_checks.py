@@ -240,7 +240,7 @@ WRONG_LAYERS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"bidirectional": "no"}, TypeError, "bidirectional must be True or False, got 'no'"),
     ({"dropout": 1.5}, ValueError, "dropout must be at least 0 and at most 1, got 1.5"),
     ({"dropout": -0.1}, ValueError, "dropout must be at least 0 and at most 1, got -0.1"),
-    ({"dropout": np.nan}, ValueError, "dropout must be at least 0 and at most 1, got nan"),
+    ({"dropout": np.nan}, ValueError, "a number of at least 0 and at most 1, got nan"),
     ({"dropout": "0.5"}, TypeError, "dropout must be a number, got '0.5' of type str"),
     ({"dropout": True}, TypeError, "dropout must be a number, got True of type bool"),
     ({"dtype": np.float16}, TypeError, "dtype must be float32 or float64, got .*float16"),
@@ -267,8 +267,9 @@ def test_numpy_scalars_are_numbers() -> None:
     assert layer.params["weight_ih_l0"].shape == (5, 3)
     assert layer.dtype == np.float64
     assert checks.check_number("rate", np.float32(0.5), above=0) == 0.5
-    for value in (0, np.inf, np.nan):
-        with pytest.raises(ValueError, match="rate must be above 0, got"):
+    wrong = ((0, "above 0"), (np.inf, "finite and above 0"), (np.nan, "a number above 0"))
+    for value, wanted in wrong:
+        with pytest.raises(ValueError, match=f"rate must be {wanted}, got {value:g}"):
             checks.check_number("rate", value, above=0)
     with pytest.raises(ValueError, match="rate must be finite, got inf"):
         checks.check_number("rate", np.inf)

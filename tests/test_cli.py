@@ -213,6 +213,10 @@ def interrupt_at(step: int) -> Callable[[object, int, int, str], None]:
         (["train", "{book}", "--out", "{out}", "--batch-size", "9999"], "text must have at least"),
         (["train", "{book}", "--out", "{out}", "--validation", "1.5"], "validation must be"),
         (["train", "{book}", "--out", "{tmp}/no/model"], "no such folder"),
+        (
+            ["train", "{tmp}/none", "--out", "{out}", "--words", "--embedding", "{tmp}/vectors"],
+            "vectors: No such file or directory",
+        ),
         (["train", "{book}", "--out", "{out}", "--resume", "{saved}", "--hidden", "9"], "be 8"),
         (
             ["train", "{book}", "--out", "{out}", "--steps", "1", "--epochs", "1"],

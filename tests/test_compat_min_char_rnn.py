@@ -54,6 +54,7 @@ while n < 101:
 
 NAIVE = "from fastrnn.reference.min_char_rnn import bind\nlossFun, sample = bind({names})"
 DROP_INS = {
+    "the naive import": "from fastrnn.reference.min_char_rnn import lossFun, sample",
     "import": "from fastrnn.compat.min_char_rnn import lossFun, sample",
     "bind": "from fastrnn.compat.min_char_rnn import bind\nlossFun, sample = bind({names})",
 }
@@ -212,6 +213,9 @@ def test_parameters_are_found_where_the_functions_are_called(
     monkeypatch.delattr(min_char_rnn, "by")
     with pytest.raises(NameError, match=r"sample reads .* there is no by: define them"):
         min_char_rnn.sample(hprev, 0, 3)
+    for call in (lambda: naive.lossFun([0], [1], hprev), lambda: naive.sample(hprev, 0, 3)):
+        with pytest.raises(NameError, match="name 'Wxh' is not defined where the function"):
+            call()
 
 
 # ---- the whole script as one call
@@ -271,6 +275,22 @@ def test_train_changes_the_arrays_that_it_is_given(dtype: Any) -> None:
     tokens = [chars.index(ch) for ch in TEXT[:12]]
     loss = loss_fun(tokens[:-1], tokens[1:], np.zeros((8, 1), dtype))[0]
     assert_close(again.losses[0], loss, K_TRAINED * eps(dtype))
+
+
+@DTYPES
+def test_a_training_that_diverges_stops_before_the_wrong_iteration(dtype: Any) -> None:
+    five = parameters(5, len(set(TEXT)), dtype)
+    twins = tuple(array.copy() for array in five)
+    rate = float(np.finfo(dtype).max) / 8
+    with pytest.raises(ArithmeticError, match="not finite at iteration") as caught:
+        min_char_rnn.train(TEXT, 2000, 5, 11, rate, parameters=five, every=None)
+    wrong = int(str(caught.value).split("iteration ")[1].split(";")[0])
+    assert wrong > 0
+    actual = min_char_rnn.train(TEXT, wrong, 5, 11, rate, parameters=twins, every=None)
+    assert np.isfinite(actual.losses).all()
+    for name, array, twin in zip(NAMES, five, twins, strict=True):
+        assert np.isfinite(array).all(), name
+        np.testing.assert_array_equal(array, twin, name)
 
 
 def test_train_learns() -> None:

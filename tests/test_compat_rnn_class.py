@@ -168,9 +168,16 @@ def test_sentiment_of_many_words_is_learned(capsys: Any) -> None:
 
 
 def test_words_are_told_from_tables() -> None:
-    """Integers as wide as the input are numbers, unless they come as OneHot."""
+    """Integers as wide as the input are numbers if they cannot be words, or what was trained on."""
     one, other = both(3, 5, 1)
     table = np.array([[0, 1, 2], [2, 1, 0]])
+    for numbers in (table // 2, table + 1, table - 1):
+        expected = one.predict(numbers.astype(float))
+        assert_close(other.predict(numbers), expected, K_STEP * eps(np.float64))
+    with pytest.raises(ValueError, match="OneHot if it holds words, or floats if"):
+        other.predict(table)
+    y = np.array([0, 1])
+    other.train(table.astype(float), y, 1, 0.0)
     numbers = other.predict(table)
     assert_close(numbers, one.predict(table.astype(float)), K_STEP * eps(np.float64))
     read = other.predict(fastrnn.OneHot(table))
@@ -178,7 +185,15 @@ def test_words_are_told_from_tables() -> None:
     rows = np.eye(3)[table]
     one.return_sequences = False
     assert_close(read, one.predict(rows), K_STEP * eps(np.float64))
-    # And after words, tables again.
+    # And after words, tables again, until words are trained on.
+    assert_close(other.predict(table), numbers, K_STEP * eps(np.float64))
+    other.return_sequences = False
+    other.train(np.array([[0, 1], [2, 1]]), y, 1, 0.0)
+    np.testing.assert_array_equal(other.predict(table), read)
+    np.testing.assert_array_equal(
+        other.predict(table // 2), other.predict(fastrnn.OneHot(table // 2))
+    )
+    other.backward(table.astype(float), y, other.predict(table.astype(float)), 0.0)
     assert_close(other.predict(table), numbers, K_STEP * eps(np.float64))
 
 

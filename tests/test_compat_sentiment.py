@@ -250,6 +250,27 @@ COLUMN = np.zeros((len(WORDS), 1))
 V = len(WORDS)
 
 
+@DTYPES
+def test_a_training_that_diverges_stops_before_the_wrong_step(dtype: Any) -> None:
+    networks = []
+    for _ in range(2):
+        np.random.seed(3)
+        networks.append(compat.RNN(len(WORDS), 2, 9, dtype=dtype))
+    rnn, twin = networks
+    rate = float(np.finfo(dtype).max) / 4
+    with pytest.raises(ArithmeticError, match="the weights are those before it") as caught:
+        rnn.train([INPUTS[0]] * 2, [0, 1], 200, rate, seed=0)
+    found = re.search(r"not finite at step (\d+);", str(caught.value))
+    assert found
+    assert int(found[1]) > 0
+    assert all(np.isfinite(getattr(rnn, name)).all() for name in WEIGHTS)
+    generator = np.random.default_rng(0)
+    order = np.concatenate([generator.permutation(2) for _ in range(200)])
+    for label in order[: int(found[1])]:
+        twin.train(INPUTS[:1], [label], 1, rate)
+    assert_same_weights(rnn, twin, 0)
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
@@ -325,6 +346,12 @@ V = len(WORDS)
             TypeError,
             "learn_rate must be a number, got 'fast' of type str",
         ),
+        (
+            lambda r: r.train([[0]], [0], seed="a"),
+            TypeError,
+            "seed must be an integer, got 'a' of type str",
+        ),
+        (lambda r: r.train([[0]], [0], seed=-1), ValueError, "seed must be at least 0, got -1"),
         (
             lambda r: setattr(r, "Whh", np.zeros((2, 2))),
             ValueError,

@@ -244,6 +244,32 @@ def test_an_interrupt_leaves_the_weights_so_far(monkeypatch: Any) -> None:
         assert np.abs(model[name] - before[name]).max() > 0
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("rate", "reg"), [(1e9, REG), (0.1, 25.0)])
+def test_a_training_that_diverges_stops_before_the_wrong_iteration(
+    rate: float, reg: float, dtype: Any, capsys: Any
+) -> None:
+    """At once, and after the losses of some thousands of iterations."""
+    X, y, model = problem(5, h=7, h2=5)
+    twin = copy.deepcopy(model)
+    with pytest.raises(ArithmeticError, match="not finite at iteration") as caught:
+        compat.three_layer_net("RELU", X, y, model, rate, reg, 10**6, dtype=dtype)
+    assert "nan" not in capsys.readouterr().out
+    assert all(np.isfinite(model[name]).all() for name in WEIGHTS)
+    found = re.search(r"iteration (\d+); the weights are those before it", str(caught.value))
+    assert found
+    wrong = int(found[1])
+    assert wrong > 0
+    compat.three_layer_net("RELU", X, y, twin, rate, reg, wrong, dtype=dtype)
+    for name in WEIGHTS:
+        np.testing.assert_array_equal(model[name], twin[name])
+    before = copy.deepcopy(model)
+    with pytest.raises(ArithmeticError, match="not finite at iteration 0;"):
+        compat.three_layer_net("RELU", X, y, model, rate, reg, 1, dtype=dtype)
+    for name in WEIGHTS:
+        np.testing.assert_array_equal(model[name], before[name])
+
+
 X2, Y2 = np.zeros((4, 2)), np.array([0, 1, 2, 0])
 
 
@@ -254,6 +280,16 @@ X2, Y2 = np.zeros((4, 2)), np.array([0, 1, 2, 0])
             {"NONLINEARITY": "TANH"},
             ValueError,
             "NONLINEARITY must be one of 'RELU', 'SIGM', got 'TANH'",
+        ),
+        (
+            {"X": np.array([[0, 0], [0, np.nan], [1, 1], [2, 2]])},
+            ValueError,
+            "X must be finite in float64, got nan at (1, 1)",
+        ),
+        (
+            {"X": np.full((4, 2), 1e39), "dtype": np.float32},
+            ValueError,
+            "X must be finite in float32, got inf at (0, 0)",
         ),
         ({"X": np.zeros(4)}, ValueError, "X must have shape (N, D), neither of them 0, got (4,)"),
         ({"X": np.zeros((0, 2))}, ValueError, "neither of them 0, got (0, 2)"),

@@ -424,6 +424,18 @@ ONE_HOT = list(np.eye(8)[[0, 1, 2, 3, 4]])
             "dU must be an array of floats, got NoneType",
         ),
         (
+            "rnn_backprop",
+            {"dV": np.zeros((8, 9), np.float32)},
+            TypeError,
+            "dV must be float64, got float32",
+        ),
+        (
+            "calculate_loss",
+            {"output_mapper": [], "predicted_output": []},
+            ValueError,
+            "predicted_output must be at least one column (K, 1), got none",
+        ),
+        (
             "calculate_loss",
             {"output_mapper": {1: ONE_HOT[1], 2: ONE_HOT[2]}},
             ValueError,

@@ -283,7 +283,10 @@ RIGHT: dict[str, Any] = {"x_train": [[1], [2]], "y_train": [0, 1], "x_test": [[3
         ({"x_train": [[1], 2]}, "x_train[1] must be a list of ints, got int"),
         ({"x_train": [[1], (2, 3)]}, "x_train[1] must be a list of ints, got tuple"),
         ({"x_train": [[1], "23"]}, "x_train[1] must be a list of ints, got str"),
-        ({"x_train": [[1], np.array([2])]}, "x_train[1] must be a list of ints, got _Made"),
+        (
+            {"x_train": [[1], np.array([2])]},
+            "x_train[1] must be a list of ints, got an array or another object",
+        ),
         (
             {"x_train": [[1], [2, 3.0]]},
             "x_train must be lists of ints: it has the instruction",

@@ -91,7 +91,7 @@ def test_labels_are_told_as_python_writes_them() -> None:
 
 
 def test_numbers_that_are_not_finite_are_told_so() -> None:
-    with pytest.raises(ValueError, match="alpha must be at least 0, got nan, which is not finite"):
+    with pytest.raises(ValueError, match="alpha must be a number of at least 0, got nan"):
         small(alpha=np.nan).fit(NUMBERS, LABELS)
 
 

@@ -329,13 +329,9 @@ def test_read_vectors_tells_the_files_apart(tmp_path: Path) -> None:
         ),
         ({"train_embedding": False}, ValueError, "train_embedding must be True without an embed"),
         ({"embedding": 3, "train_embedding": 1}, TypeError, "train_embedding must be True or"),
+        ({"embedding": "no/file.txt", "unit": "word"}, FileNotFoundError, "no/file.txt"),
         (
-            {"embedding": "no/file.txt", "vocabulary": WordVocabulary(["a"])},
-            FileNotFoundError,
-            "no/file.txt",
-        ),
-        (
-            {"embedding": "glove.txt", "vocabulary": 4},
+            {"embedding": __file__, "vocabulary": 4},
             TypeError,
             "embedding must be an int or an array (V, E) for a model without words",
         ),

@@ -108,7 +108,7 @@ def run(screen: Screen, example: Example, figure: Path) -> None:
     GoalMissedError
         If the end point was not reached; the figure is drawn.
     StoppedError
-        After Ctrl-C; the figure shows what was reached before it.
+        After Ctrl-C; the figure shows what was reached before it, which is not judged.
     """
     from fastrnn.kernels import jit
 
@@ -132,23 +132,20 @@ def run(screen: Screen, example: Example, figure: Path) -> None:
     canvas = new_figure()
     example.draw(canvas)
     canvas.savefig(figure, format="png")
-    with screen.busy("  testing ..."):
-        ends = example.judge()
+    ends: list[End] = []
+    if not interrupted:
+        with screen.busy("  testing ..."):
+            ends = example.judge()
     seconds, compiling = time.perf_counter() - start, jit.compile_seconds()
     missed = [end for end in ends if not end.reached]
-    screen.table(
-        ["", "reached", "end point", ""],
-        [[e.what, f"{e.value:{e.form}}", e.wanted, _mark(e)] for e in ends],
-    )
-    for title, text in example.samples():
-        screen.say(f"  {title}")
-        screen.quote(text)
+    if not interrupted:
+        _show_ends(screen, example, ends)
     screen.result(
         {
             "example": name,
             "end_point": example.end_point,
             "ends": [{**e._asdict(), "reached": e.reached} for e in ends],
-            "reached": not missed,
+            "reached": not interrupted and not missed,
             "interrupted": interrupted,
             "figure": str(figure),
             "seconds": seconds,
@@ -164,6 +161,16 @@ def run(screen: Screen, example: Example, figure: Path) -> None:
             + "; ".join(f"{end.what}: {end.value:{end.form}}" for end in missed)
         )
     screen.say("  The end point was reached.")
+
+
+def _show_ends(screen: Screen, example: Example, ends: list[End]) -> None:
+    screen.table(
+        ["", "reached", "end point", ""],
+        [[e.what, f"{e.value:{e.form}}", e.wanted, _mark(e)] for e in ends],
+    )
+    for title, text in example.samples():
+        screen.say(f"  {title}")
+        screen.quote(text)
 
 
 def _mark(end: End) -> str:

@@ -20,6 +20,7 @@ from fastrnn.checks import (
     check_tokens,
     readable,
 )
+from fastrnn.compat._training import train_while_finite
 from fastrnn.data import Tokens
 from fastrnn.inference import Inference
 from fastrnn.model_plan import model_specs, plan_model
@@ -170,6 +171,7 @@ class Training:
         self._h = np.zeros((time + 1) * H, dtype)
         self._d_h, self._carry = np.empty(time * H, dtype), np.empty(H, dtype)
         self._place = np.zeros(1, np.int64)
+        self._done = 0
 
     @property
     def hprev(self) -> Array:
@@ -178,15 +180,23 @@ class Training:
         return self._h[:H].reshape(H, 1).copy()
 
     def run(self, losses: Array) -> None:
-        """Train ``losses.size`` iterations and set the losses."""
+        """Train ``losses.size`` iterations and set the losses.
+
+        ArithmeticError if one is not finite; all is then as it was before that iteration.
+        """
         from fastrnn.kernels.char_rnn import drivers
 
-        try:
+        def do(count: int) -> None:
             drivers().train_pieces(
-                losses, self._flat.flat, self._grads, self._squares.flat, self._h, self._d_h,
-                self._carry, self._work, self._data, self._place, self._plan.offsets, self._rate,
-                self._plan.numbers,
+                losses[:count], self._flat.flat, self._grads, self._squares.flat, self._h,
+                self._d_h, self._carry, self._work, self._data, self._place, self._plan.offsets,
+                self._rate, self._plan.numbers,
             )  # fmt: skip
+
+        state = [self._flat.flat, self._squares.flat, self._grads, self._h, self._work, self._place]
+        try:
+            train_while_finite(losses, state, do, "iteration", self._done)
+            self._done += losses.size
         finally:
             for flat, arrays in self._pairs():
                 for name, array in zip(NAMES, arrays, strict=True):

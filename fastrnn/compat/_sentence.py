@@ -183,6 +183,7 @@ class Model:
             if not isinstance(given, np.ndarray) or given.dtype.kind != "f":
                 kind = getattr(given, "dtype", type(given).__name__)
                 raise TypeError(f"{name} must be an array of floats, got {kind}")
+            check_floats(name, given, self.dtype)
             check_shape(name, given, like.shape, "that of its weights")
 
     def memory(self, given: Mapping[str, Any], x: Array) -> Memory:
@@ -229,7 +230,7 @@ class Model:
         ValueError, which calls them `name`, if one of them is not.
         """
         plan, sizes, _ = self._plan(len(x))
-        fit = [d.dtype == self.dtype and d.flags.carray for d in gradients]
+        fit = [d.flags.carray for d in gradients]
         places = [d if ok else np.empty(d.shape, self.dtype)
                   for d, ok in zip(gradients, fit, strict=True)]  # fmt: skip
         with _pool.borrow() as borrowed:

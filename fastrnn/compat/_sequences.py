@@ -17,22 +17,30 @@ Sequences = ArrayLike | OneHot
 
 
 def read_sequences(
-    name: str, x: Sequences, inputs: int, dtype: np.dtype[Any], *, time_major: bool
+    name: str,
+    x: Sequences,
+    inputs: int,
+    dtype: np.dtype[Any],
+    *,
+    time_major: bool,
+    trained_on_words: bool | None,
 ) -> Input:
     """Words (N, T), vectors (N, T, I) or a table (N, I), as the kernels take them.
 
-    Integers are words unless their array is as wide as the input. Without `time_major` the batch
-    comes first in memory.
+    Integers are words unless their array is as wide as the input; such a one is what was trained
+    on, and before that a table, if no word could be so. Without `time_major` the batch comes first
+    in memory.
 
     Raises
     ------
     TypeError, ValueError
-        For a wrong type or shape, or a word that is not in the vocabulary.
+        For a wrong type or shape, a word that is not in the vocabulary, or what may be both.
     """
     array = given = as_array(name, x.tokens if isinstance(x, OneHot) else x)
-    words = array.ndim == 2 and array.dtype.kind in "iu" and array.shape[1] != inputs
-    if words or isinstance(x, OneHot):
-        words = True
+    words = isinstance(x, OneHot)
+    if not words and array.ndim == 2 and array.dtype.kind in "iu":
+        words = _are_words(name, array, inputs, trained_on_words)
+    if words:
         array = check_tokens(name, array, inputs, "input_size")
         wanted, fits = "(N, T)", array.ndim == 2
     else:
@@ -53,6 +61,21 @@ def read_sequences(
     else:
         floats = np.ascontiguousarray(laid, dtype).reshape(-1)
     return Input(time, batch, inputs, words, floats, tokens, words)
+
+
+def _are_words(name: str, array: Array, inputs: int, trained_on_words: bool | None) -> bool:
+    """Whether integers (N, T) or (N, I) are words; ValueError if nothing tells."""
+    if array.shape[1] != inputs:
+        return True
+    if trained_on_words is not None or not array.size:
+        return bool(trained_on_words)
+    low, high = int(array.min()), int(array.max())
+    if low >= 0 and 1 < high < inputs:
+        raise ValueError(
+            f"{name} must be a fastrnn.OneHot if it holds words, or floats if it holds numbers: "
+            f"integers as wide as input_size = {inputs} may be either, got shape {array.shape}"
+        )
+    return False
 
 
 def same_sequences(one: Input, other: Input) -> bool:

@@ -203,6 +203,9 @@ def train(
     ------
     TypeError, ValueError
         For wrong arguments, before any work.
+    ArithmeticError
+        If a loss, or a parameter where they are looked at, is not finite; `parameters` and
+        `memories` are those before that iteration.
     """
     vocabulary = Vocabulary.of(data)
     tokens = vocabulary.encode(data)

@@ -53,9 +53,11 @@ class RNN(NamedWeights):
 
     - words, integers (N, T) in [0, input_size), or ``fastrnn.OneHot`` of them;
     - or vectors (N, T, I) of numbers of any type;
-    - or a table (N, I), whose rows are sequences of one step. A table of integers is one whose
-      width is `input_size`: words of sequences that happen to be as long as that must come as
-      ``OneHot``.
+    - or a table (N, I), whose rows are sequences of one step.
+
+    Integers (N, I) could be either. They are what the network was trained on last; before that,
+    a table if they are bits or no words, and else they are refused: words must come as ``OneHot``,
+    numbers as floats.
 
     Parameters
     ----------
@@ -112,6 +114,7 @@ class RNN(NamedWeights):
         self.dtype = check_dtype(dtype)
         self._pool = WorkspacePool()
         self._last: tuple[Input, Kept] | None = None
+        self._trained_on_words: bool | None = None
         self._lay_out(words=False)
         limit = 1 / math.sqrt(self.hidden_size)
         for name in ("Wxh", "Whh", "Why"):
@@ -219,7 +222,7 @@ class RNN(NamedWeights):
             [self._weights_of(grads)], self._pool, wants_x=False,
         )  # fmt: skip
         self._parameters.flat[...] -= self.dtype.type(rate) * grads
-        self._last = None
+        self._last, self._trained_on_words = None, read.is_tokens
 
     def loss(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
         """Mean of ``-log P(y_true)`` in nats, predictions being probabilities of 1."""
@@ -282,6 +285,7 @@ class RNN(NamedWeights):
             size = min(size, check_integer("batch_size", batch_size, least=1))
         generator = np.random.default_rng(check_seed(seed))
         self.return_sequences, self._last = every, None
+        self._trained_on_words = read.is_tokens
         trainer = self._trainer(every)
         hyper = OPTIMIZERS["sgd"].hyper(1, rate, limit=math.inf, weight_decay=0.0)
         count, rest = read.batch, read.batch % size
@@ -364,7 +368,10 @@ class RNN(NamedWeights):
 
     def _read(self, name: str, x: Sequences, *, time_major: bool = True) -> Input:
         """Sequences as the kernels take them; changes the buffer's layout to theirs."""
-        read = read_sequences(name, x, self.input_size, self.dtype, time_major=time_major)
+        read = read_sequences(
+            name, x, self.input_size, self.dtype, time_major=time_major,
+            trained_on_words=self._trained_on_words,
+        )  # fmt: skip
         if read.is_tokens != self._words:
             self._lay_out(read.is_tokens)
         return read

@@ -21,12 +21,14 @@ from fastrnn.checks import (
     as_array,
     check_choice,
     check_dtype,
+    check_finite,
     check_integer,
     check_number,
     check_shape,
     check_tokens,
 )
-from fastrnn.mlp import Network
+from fastrnn.compat._training import not_finite
+from fastrnn.mlp import Network, Trained
 from fastrnn.optimizers import COMPENSATED_SGD, OPTIMIZERS
 
 __all__ = ["relu", "sigmoid", "sigmoid_grad", "three_layer_net"]
@@ -108,7 +110,10 @@ def three_layer_net(
     Raises
     ------
     KeyError, TypeError, ValueError
-        For wrong arguments, before any work.
+        For wrong arguments, or numbers that are not finite in this precision, before any work.
+    ArithmeticError
+        If a gradient, or a loss or a weight where they are looked at, is not finite; `model` then
+        holds the weights before that iteration.
     """
     kind = KINDS[check_choice("NONLINEARITY", NONLINEARITY, tuple(KINDS))]
     rate, l2 = check_number("step_size", step_size), check_number("reg", reg)
@@ -116,7 +121,13 @@ def three_layer_net(
     examples = _examples(X)
     weights, biases = _parameters(model, examples.shape[1])
     precision = check_dtype(_own(examples, *weights, *biases) if dtype is None else dtype)
-    x = np.ascontiguousarray(examples, precision)
+    with np.errstate(over="ignore"):
+        x = np.ascontiguousarray(examples, precision)
+        check_finite("X", x, f" in {precision.name}")
+        for letter, arrays in (("W", weights), ("b", biases)):
+            for i, array in enumerate(arrays, start=1):
+                name = f"model['{letter}{i}']"
+                check_finite(name, array.astype(precision), f" in {precision.name}")
     widths = [x.shape[1], *(w.shape[1] for w in weights)]
     targets = check_tokens("y", y, widths[-1], "K")
     check_shape("y", targets, (len(x),), "(N,)")
@@ -132,27 +143,39 @@ def three_layer_net(
         if lost:
             lost[i][...] = place - value
     hyper = optimizer.hyper(1, rate, limit=math.inf, weight_decay=0.0)
-    printed = 0
 
-    def show(losses: Array, done: int) -> None:
-        nonlocal printed
-        for i in range(printed, done, EVERY):
-            print(f"iteration {i}: loss {losses[i]:f}")
-            printed = i + EVERY
+    def run(first: int, count: int) -> Trained:
+        def show(losses: Array, done: int) -> None:
+            if done == 1 and np.isfinite(losses[0]):
+                print(f"iteration {first}: loss {losses[0]:f}")
 
-    try:
-        trained = network.train(
-            x, targets, optimizer, np.arange(len(x)), np.zeros(steps, np.int64),
-            np.full(steps, len(x)), np.tile(hyper, (steps, 1)), slots,
+        return network.train(
+            x, targets, optimizer, np.arange(len(x)), np.zeros(count, np.int64),
+            np.full(count, len(x)), np.tile(hyper, (count, 1)), slots,
             l2=l2, every=EVERY, seen=show,
         )  # fmt: skip
+
+    sizes = [np.empty((0, len(weights)))]
+    try:
+        for first in range(0, steps, EVERY):
+            before = network.flat.copy(), slots.copy()
+            trained = run(first, min(EVERY, steps - first))
+            fine = np.array(np.isfinite(trained.sizes).all(axis=1))
+            fine[0] &= np.isfinite(trained.losses[0])
+            fine[-1] &= np.isfinite(network.flat).all()
+            if not fine.all():
+                wrong = int(fine.argmin())
+                network.flat[...], slots[...] = before
+                run(first, wrong)
+                raise not_finite("iteration", first + wrong)
+            sizes.append(trained.sizes)
     finally:
         for i, (place, value) in enumerate(zip(places, given, strict=True)):
             value[...] = place.astype(np.float64) - lost[i] if lost else place
     predicted_class = np.argmax(network.logits(x), axis=1)
     print(f"training accuracy: {np.mean(predicted_class == targets):.2f}")
-    plots = [trained.sizes[:, i].tolist() for i in range(2)]
-    return plots[0], plots[1], *weights, *biases
+    plots = np.concatenate(sizes)
+    return plots[:, 0].tolist(), plots[:, 1].tolist(), *weights, *biases
 
 
 def _examples(value: ArrayLike) -> Array:

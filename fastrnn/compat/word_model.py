@@ -163,8 +163,10 @@ def calculate_loss(output_mapper: Targets, predicted_output: Sequence[ArrayLike]
     Raises
     ------
     ValueError
-        For a target that is not one-hot, or fewer of them than predictions.
+        For a target that is not one-hot, fewer of them than predictions, or no prediction.
     """
+    if not len(predicted_output):
+        raise ValueError("predicted_output must be at least one column (K, 1), got none")
     y = np.concatenate([as_array("predicted_output", p) for p in predicted_output], axis=1).T
     places = one_hot_places("output_mapper", _in_order(output_mapper), *y.shape)
     return _bits(y, places)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.checks import Array, check_integer, check_number, generator_of
-from fastrnn.data.object_lists import NotListsError, read_lists
+from fastrnn.data.object_lists import Made, NotListsError, read_lists
 from fastrnn.data.stored import DataFileError
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _reviews(path: Path, archive: ZipFile, name: str) -> list[Tokens]:
 
 
 def _kind(value: Any) -> str:
-    return type(value).__name__
+    return "an array or another object" if isinstance(value, Made) else type(value).__name__
 
 
 def synthetic_imdb(

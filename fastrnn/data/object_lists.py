@@ -43,7 +43,7 @@ class _Name(str):
     __slots__ = ()
 
 
-class _Made:
+class Made:
     """What a function would have made, and the state that it would have been given."""
 
     state: Any = None
@@ -86,7 +86,7 @@ def read_lists(content: bytes) -> list[Any]:
         raise
     except (IndexError, KeyError, ValueError):
         raise NotListsError(f"it is damaged before byte {machine.place}") from None
-    state = found.state if isinstance(found, _Made) else None
+    state = found.state if isinstance(found, Made) else None
     # (version, shape, dtype, whether in Fortran's order, entries), of numpy's ndarray.__reduce__
     if type(state) is not tuple or len(state) != 5 or type(state[4]) is not list:
         raise NotListsError("it is no array of lists")
@@ -143,10 +143,10 @@ class _Machine:
         elif code == b"R":
             self.popped(len(stack) - 1)
             self.last(_Name)
-            stack[-1] = _Made()
+            stack[-1] = Made()
         elif code == b"b":
             (state,) = self.popped(len(stack) - 1)
-            self.last(_Made).state = state
+            self.last(Made).state = state
         else:
             raise NotListsError(f"it has the instruction {code!r} at byte {self.place - 1}")
         return True

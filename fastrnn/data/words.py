@@ -241,7 +241,9 @@ class WordVocabulary(Stored):
             first = int(np.argmin(found >= 0))
             raise ValueError(
                 f"text has {words[first]!r} as word {first}, which is not among the {len(self)} "
-                "words of the vocabulary, and the vocabulary has no unknown word"
+                "words of the vocabulary, and the vocabulary has no unknown word: make it with "
+                "one, as WordVocabulary.of(..., unknown='<unk>') does, LanguageModel(min_count=2) "
+                "and fastrnn train --words --min-count 2"
             )
         return found
 

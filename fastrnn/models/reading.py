@@ -11,6 +11,7 @@ from fastrnn.checks import (
     Array,
     check_bool,
     check_choice,
+    check_finite,
     check_floats,
     check_integer,
     check_shape,
@@ -75,19 +76,29 @@ def check_reading(
 
 
 def check_embedding(embedding: Embedding, trains: bool, dtype: np.dtype[Any]) -> Any:
-    """`embedding` as a size, an array (V, E), vectors, a path or None; TypeError or ValueError."""
+    """`embedding` as a size, an array (V, E), vectors, a path or None.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be opened.
+    TypeError, ValueError
+    """
     check_bool("train_embedding", trains)
     if embedding is None:
         if not trains:
             raise ValueError("train_embedding must be True without an embedding, got False")
         return None
-    if isinstance(embedding, str | os.PathLike) or _is_vectors(embedding):
+    if isinstance(embedding, str | os.PathLike):
+        with open(embedding, "rb"):  # before the text is read, which may take long
+            return embedding
+    if _is_vectors(embedding):
         return embedding
     if isinstance(embedding, np.ndarray) and embedding.ndim:
         array = check_floats("embedding", embedding, dtype)
         if array.ndim != 2 or not array.size:
             raise ValueError(f"embedding must have shape (V, E), got {array.shape}")
-        _check_finite(array)
+        check_finite("embedding", array)
         return array.copy()
     return check_integer("embedding", embedding, least=1)
 
@@ -123,7 +134,7 @@ def embedding_values(
     if not any(word in vocabulary for word in vectors.words):
         raise ValueError(f"{name} has none of the {len(vocabulary)} words of the vocabulary")
     matrix, found = embedding_matrix(vocabulary, vectors, seed)
-    _check_finite(matrix)
+    check_finite("embedding", matrix)
     return matrix.shape[1], matrix.astype(dtype), int(found.sum())
 
 
@@ -133,10 +144,3 @@ def _is_vectors(value: Any) -> bool:
     from fastrnn.data.vectors import WordVectors
 
     return isinstance(value, WordVectors)
-
-
-def _check_finite(array: Array) -> None:
-    finite = np.isfinite(array)
-    if not finite.all():
-        place = tuple(np.argwhere(~finite)[0].tolist())
-        raise ValueError(f"embedding must be finite, got {array[place]} at {place}")

@@ -2,9 +2,11 @@
 
 A. Karpathy, "Minimal character-level language model with a vanilla recurrent neural network"
 (2015, BSD licence, https://gist.github.com/karpathy/d4dee566867f8291f086), its names and its manner
-kept. The functions of the script read its global parameters; here `bind` gives them theirs.
+kept. `lossFun` and `sample` read the parameters where they are called, as the script's read its
+globals; `bind` gives them theirs.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -69,6 +71,26 @@ def loss_and_gradients(
         dWhh += np.dot(dhraw, hs[t - 1].T)
         dhnext = np.dot(Whh.T, dhraw)
     return float(loss), dWxh, dWhh, dWhy, dbh, dby, hs[len(inputs) - 1]
+
+
+def lossFun(inputs: Sequence[int], targets: Sequence[int], hprev: Array) -> Loss:
+    """The script's, on the variables Wxh, Whh, Why, bh, by where it is called, or NameError."""
+    return bind(*_of_caller()).lossFun(inputs, targets, hprev)
+
+
+def sample(h: Array, seed_ix: int, n: int) -> list[int]:
+    """The script's, on the variables Wxh, Whh, Why, bh, by where it is called, or NameError."""
+    return bind(*_of_caller()).sample(h, seed_ix, n)
+
+
+def _of_caller() -> Five:
+    """The five where the function was called that calls this."""
+    caller = sys._getframe(2)
+    seen = {**caller.f_globals, **caller.f_locals}
+    try:
+        return seen["Wxh"], seen["Whh"], seen["Why"], seen["bh"], seen["by"]
+    except KeyError as error:
+        raise NameError(f"name {error} is not defined where the function is called") from None
 
 
 def bind(Wxh: Array, Whh: Array, Why: Array, bh: Array, by: Array) -> MinCharRNN:
