@@ -115,6 +115,7 @@ class Trainer:
         flat = parameters.flat
         self.slots = np.zeros((optimizer.slots, flat.size), flat.dtype)
         self._grads = np.zeros_like(flat)
+        self._sums = np.empty(HEAD_ROWS)
         self._room: dict[BatchPlan, tuple[Array, ...]] = {}
 
     def _arrays(self, plan: BatchPlan) -> tuple[Array, ...]:
@@ -196,8 +197,8 @@ class Trainer:
             part = slice(first, first + count)
             done = driver(
                 losses[part], self.parameters.flat, self._grads, self.slots.reshape(-1),
-                *buffers, x_block, token_block, target_block, *flat, order, starts[part],
-                hypers[part], self.offsets, sizes.width,
+                *buffers, self._sums, x_block, token_block, target_block, *flat, order,
+                starts[part], hypers[part], self.offsets, sizes.width,
                 not sizes.every_step, clip_norm,
                 plan.head, plan.model,
             )  # fmt: skip

@@ -23,7 +23,7 @@ from fastrnn.checks import (
 from fastrnn.compat._training import train_while_finite
 from fastrnn.data import Tokens
 from fastrnn.inference import Inference
-from fastrnn.model_plan import model_specs, plan_model
+from fastrnn.model_plan import HEAD_ROWS, model_specs, plan_model
 from fastrnn.params import Parameters, Spec
 from fastrnn.plan import flattened, plan_layer
 from fastrnn.workspaces import ArrayPool, aligned_empty
@@ -85,7 +85,7 @@ class Weights(NamedTuple):
             loss = drivers().loss_fun(
                 dWxh.reshape(-1), dWhh.reshape(-1), dbh.reshape(-1), d_head, h,
                 memory.empty(T * H, dtype), memory.empty(H, dtype), memory.empty(plan.work, dtype),
-                read, wanted,
+                memory.empty(HEAD_ROWS, np.dtype(np.float64)), read, wanted,
                 *(readable(array).reshape(-1) for array in (self.Wxh, self.Whh, self.bh)),
                 np.concatenate((self.Why.reshape(-1), self.by[:, 0])), plan.offsets, plan.numbers,
             )  # fmt: skip
@@ -170,7 +170,7 @@ class Training:
         self._grads = np.zeros_like(self._flat.flat)
         self._h = np.zeros((time + 1) * H, dtype)
         self._d_h, self._carry = np.empty(time * H, dtype), np.empty(H, dtype)
-        self._place = np.zeros(1, np.int64)
+        self._place, self._sums = np.zeros(1, np.int64), np.empty(HEAD_ROWS)
         self._done = 0
 
     @property
@@ -189,8 +189,8 @@ class Training:
         def do(count: int) -> None:
             drivers().train_pieces(
                 losses[:count], self._flat.flat, self._grads, self._squares.flat, self._h,
-                self._d_h, self._carry, self._work, self._data, self._place, self._plan.offsets,
-                self._rate, self._plan.numbers,
+                self._d_h, self._carry, self._work, self._sums, self._data, self._place,
+                self._plan.offsets, self._rate, self._plan.numbers,
             )  # fmt: skip
 
         state = [self._flat.flat, self._squares.flat, self._grads, self._h, self._work, self._place]

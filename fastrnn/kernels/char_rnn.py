@@ -39,7 +39,7 @@ LIMIT, EPS = 5.0, 1e-8
 
 
 def gradients_of_piece(
-    d_w_ih, d_w_hh, d_b_h, d_head, h, d_h, carry, work, tokens, targets,
+    d_w_ih, d_w_hh, d_b_h, d_head, h, d_h, carry, work, sums, tokens, targets,
     w_ih, w_hh, b_h, head, offsets, m,
 ):  # fmt: skip
     """Sum of the losses of a piece; sets the gradients of their mean."""
@@ -48,7 +48,6 @@ def gradients_of_piece(
     none = h[:0]
     pack_forward(work, w_ih, w_hh, b_h, none, ALONE, p)
     run_forward(h, none, none, work, none, tokens, w_ih, w_hh, none, ALONE, p)
-    sums = np.empty(m.rows)
     loss = run_head(head, d_head, offsets, h[hidden:], d_h, work, targets, sums, True, ALONE, m)
     fill_rows(carry, 0, hidden, none, 1, hidden)
     run_backward(d_w_ih, d_w_hh, d_b_h, none, none, none, False, carry, work, d_h,
@@ -57,13 +56,13 @@ def gradients_of_piece(
 
 
 def loss_fun(
-    d_w_ih, d_w_hh, d_b_h, d_head, h, d_h, carry, work, tokens, targets,
+    d_w_ih, d_w_hh, d_b_h, d_head, h, d_h, carry, work, sums, tokens, targets,
     w_ih, w_hh, b_h, head, offsets, plan,
 ):  # fmt: skip
     """The loss of a piece; sets its gradients, clipped. `plan` is the integers of a `Model`."""
     m = tuple_at(plan, 0, Model)
     denormals = flush_denormals()
-    loss = gradients(d_w_ih, d_w_hh, d_b_h, d_head, h, d_h, carry, work, tokens, targets,
+    loss = gradients(d_w_ih, d_w_hh, d_b_h, d_head, h, d_h, carry, work, sums, tokens, targets,
                      w_ih, w_hh, b_h, head, offsets, m)  # fmt: skip
     x = Hyper(np.float64(m.first.time), LIMIT, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     clip(d_w_ih, d_w_ih, h, 0, d_w_ih.size, x)
@@ -75,7 +74,7 @@ def loss_fun(
 
 
 def train_pieces(
-    losses, params, grads, memories, h, d_h, carry, work, data, place, offsets, rate, plan
+    losses, params, grads, memories, h, d_h, carry, work, sums, data, place, offsets, rate, plan
 ):
     """Train ``losses.size`` iterations: the next piece each, Adagrad, the state carried over.
 
@@ -97,7 +96,7 @@ def train_pieces(
             fill_rows(h, 0, hidden, h[:0], 1, hidden)
         start = place[0]
         losses[n] = gradients(
-            grads[:hh], grads[hh:b_h], grads[b_h:head], grads[head:], h, d_h, carry, work,
+            grads[:hh], grads[hh:b_h], grads[b_h:head], grads[head:], h, d_h, carry, work, sums,
             data[start : start + time], data[start + 1 : start + time + 1],
             params[:hh], params[hh:b_h], params[b_h:head], params[head:], offsets, m,
         )  # fmt: skip

@@ -55,7 +55,7 @@ def load_batch(
 
 
 def train_batches(
-    losses, params, grads, slots, h, memory, saved, d_h, carry, work, x_block, token_block,
+    losses, params, grads, slots, h, memory, saved, d_h, carry, work, sums, x_block, token_block,
     target_block, x, tokens, targets, order, starts, hypers, offsets, width, last, norm_limit,
     head, m,
 ):  # fmt: skip
@@ -73,7 +73,6 @@ def train_batches(
     # States that the head reads, and where their gradients go.
     top_end = (top + 1) * (of_all + step_size)
     d_start = (top % 2) * of_all
-    sums = np.empty(head.rows)
     denormals = flush_denormals()
     done = 0
     for step in range(starts.size):
