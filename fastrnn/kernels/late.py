@@ -44,7 +44,7 @@ def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
                     scratch, scratch_offset + gate * wide, EARLY * wide,
                     h, (before * batch + row) * s.stride + s.column, s.stride,
                     panels, panel_offset + gate * gate_panels + hidden * column,
-                    hidden, rows, s.rows, vectors, s.tile,
+                    hidden, rows, s.rows, vectors, 0, 0, s.tile,
                 )  # fmt: skip
             for n in range(row, row + rows):
                 at_scratch = scratch_offset + (n - row) * EARLY * wide
@@ -88,7 +88,7 @@ def late_backward(x_delta, x_delta_offset, carry, scratch, scratch_offset, h, me
                 scratch, scratch_offset, wide,
                 x_delta, at_row + EARLY * hidden, gates_hidden,
                 panels, panel_offset + gates_hidden * column + EARLY * hidden * wide,
-                LAST * hidden, rows, s.back_rows, vectors, s.tile,
+                LAST * hidden, rows, s.back_rows, vectors, 0, 0, s.tile,
             )  # fmt: skip
             for n in range(row, row + rows):
                 at_delta = x_delta_offset + (here * batch + n) * gates_hidden

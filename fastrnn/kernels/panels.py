@@ -29,6 +29,12 @@ def split(total, largest):
 
 
 @kernel
+def panel_at(panel, base, extra, lanes):
+    """First column of a panel of whole vectors, as `split` cuts them, and its vectors."""
+    return lanes * (panel * base + min(panel, extra)), base + (panel < extra)
+
+
+@kernel
 def split_units(units, gates, largest, lanes):
     """Cut hidden units into panels that hold all gates of theirs: (panels, base, extra, tail).
 
@@ -49,6 +55,15 @@ def split_units(units, gates, largest, lanes):
 
 
 @kernel
+def units_at(panel, hidden, gates, count, base, extra, tail, lanes):
+    """First unit of a panel that `split_units` cut, its units, and vectors of all gates."""
+    if tail and panel == count - 1:
+        return hidden - tail, tail, (gates * tail + lanes - 1) // lanes
+    first, vectors = panel_at(panel, base, extra, lanes)
+    return first, lanes * vectors, gates * vectors
+
+
+@kernel
 def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns, width, team):
     """Copy B, whose element (k, j) is ``b[b_offset + k * k_stride + j * column_stride]``.
 
@@ -57,7 +72,7 @@ def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns,
     lanes = VECTOR_BYTES // b.itemsize
     count, base, extra = split((columns + lanes - 1) // lanes, width)
     first_panel, end_panel = share(count, team)
-    first_column = lanes * (first_panel * base + min(first_panel, extra))
+    first_column, _ = panel_at(first_panel, base, extra, lanes)
     if column_stride == 1:
         # Some rows at a time: with all of them, a matrix of 1024 rows took five times as long.
         for first in range(0, k, ROWS_AT_A_TIME):
@@ -104,8 +119,7 @@ def pack_gates(panels, panel_offset, w, gates, k, units, width, team):
                 inside = gate < gates
                 panels[start + i * wide + j] = w[(gate * units + unit) * k + i] if inside else 0
     for panel in range(first_panel, end_panel):
-        vectors = base + (panel < extra)
-        first = lanes * (panel * base + min(panel, extra))
+        first, vectors = panel_at(panel, base, extra, lanes)
         start = panel_offset + gates * k * first
         for gate in range(gates):
             for v in range(vectors):

@@ -29,7 +29,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastrnn.kernels.jit import kernel
-from fastrnn.kernels.panels import ROWS, split, split_units
+from fastrnn.kernels.panels import ROWS, panel_at, split, split_units, units_at
 from fastrnn.kernels.product import multiply_panel, product_unpacked
 from fastrnn.kernels.team import share, wait
 from fastrnn.simd.cpu import VECTOR_BYTES
@@ -87,6 +87,12 @@ def part(panels, team, s):
     return first, end, 0, panels
 
 
+@kernel
+def to_and_fro(panel, turn, first, end):
+    """The panel that every other turn takes from the other end, and the way to the next one."""
+    return (panel, 1) if turn % 2 == 0 else (first + end - 1 - panel, -1)
+
+
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
                  first, count, team, s):  # fmt: skip
@@ -115,15 +121,20 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                           panels, panel_offset, x_bias, turn, before, slot_before,
                           first_row, end_row, s)  # fmt: skip
         for panel in range(first_panel, end_panel):
-            panel = panel if i % 2 == 0 else first_panel + end_panel - 1 - panel
-            # Units, vectors of all gates that share a tile, and numbers in a row of the scratch.
-            if tail and panel == panel_count - 1:
-                column, wide = hidden - tail, tail
-                vectors = (together * tail + lanes - 1) // lanes
-            else:
-                column = lanes * (panel * panel_base + min(panel, panel_extra))
-                wide = lanes * (panel_base + (panel < panel_extra))
-                vectors = together * wide // lanes
+            # Of the panel that is taken next, each tile of several rows brings a part nearer.
+            follows = batch > 1 and panel + 1 < end_panel
+            panel, onward = to_and_fro(panel, i, first_panel, end_panel)
+            column, wide, vectors = units_at(
+                panel, hidden, together, panel_count, panel_base, panel_extra, tail, lanes
+            )
+            next_column, next_size = 0, 0
+            if follows:
+                next_column, _, next_vectors = units_at(
+                    panel + onward, hidden, together,
+                    panel_count, panel_base, panel_extra, tail, lanes,
+                )  # fmt: skip
+                next_size = hidden * next_vectors * lanes
+            # Numbers in a row of the scratch.
             across = GATES // together * vectors * lanes
             row = first_row
             for group in range(group_count):
@@ -143,7 +154,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                             scratch, scratch_offset + gate * wide, across,
                             scratch, s.late + row * hidden, hidden,
                             panels, panel_offset + gate * gate_panels + hidden * column,
-                            hidden, rows, s.rows, vectors, s.tile,
+                            hidden, rows, s.rows, vectors, 0, 0, s.tile,
                         )  # fmt: skip
                 elif RECURRENT:
                     for gate in range(0, GATES, TOGETHER):
@@ -151,7 +162,9 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                             scratch, scratch_offset + gate * wide, across,
                             h, from_row, s.stride,
                             panels, panel_offset + gate * gate_panels + TOGETHER * hidden * column,
-                            hidden, rows, s.rows, vectors, s.tile,
+                            hidden, rows, s.rows, vectors,
+                            panel_offset + gate * gate_panels + TOGETHER * hidden * next_column,
+                            0 if group else next_size, s.tile,
                         )  # fmt: skip
                 for n in range(row, row + rows):
                     at_scratch = scratch_offset + (n - row) * across + EARLY * wide
@@ -217,10 +230,14 @@ def scan_backward(
         here = turn + (s.direction < 0)
         starts = begins and i == 0
         for panel in range(first_panel, end_panel):
-            panel = panel if i % 2 == 0 else first_panel + end_panel - 1 - panel
-            vectors = panel_base + (panel < panel_extra)
+            follows = batch > 1 and panel + 1 < end_panel
+            panel, onward = to_and_fro(panel, i, first_panel, end_panel)
+            column, vectors = panel_at(panel, panel_base, panel_extra, lanes)
+            next_column, next_size = 0, 0
+            if follows:
+                next_column, next_vectors = panel_at(panel + onward, panel_base, panel_extra, lanes)
+                next_size = gates_hidden * next_vectors * lanes
             wide = vectors * lanes
-            column = lanes * (panel * panel_base + min(panel, panel_extra))
             row = first_row
             for group in range(group_count):
                 rows = group_base + (group < group_extra)
@@ -231,7 +248,9 @@ def scan_backward(
                         r_delta, r_delta_offset + after * gates_hidden, gates_hidden,
                         panels, panel_offset + gates_hidden * column,
                         EARLY * hidden if LATE else gates_hidden,
-                        rows, s.back_rows, vectors, s.tile,
+                        rows, s.back_rows, vectors,
+                        panel_offset + gates_hidden * next_column,
+                        0 if group else next_size, s.tile,
                     )  # fmt: skip
                 for n in range(row, row + rows):
                     at_scratch = scratch_offset + (n - row) * wide

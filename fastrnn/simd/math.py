@@ -21,6 +21,7 @@ from fastrnn.simd.vector import (
     copysign,
     fma,
     polynomial,
+    reciprocal,
     shift_integer,
     shifted_power_of_two,
     square_root,
@@ -92,10 +93,10 @@ def divide_by_difference(a, b, c):
     Then ``a - b y`` is exact, and the quotient's remainder can be put back without the rounding
     error of the divisor: tanh has 1.9 ulp and not 2.5.
     """
-    reciprocal = 1 / (b - c)
-    y = a * reciprocal
+    inverse = reciprocal(b - c)
+    y = a * inverse
     remainder = fma(c, y, fma(-b, y, a))
-    return fma(remainder, reciprocal, y)
+    return fma(remainder, inverse, y)
 
 
 def _reduction(c: Constants) -> tuple[Any, Any]:
@@ -171,7 +172,7 @@ def _sigmoid(x):
         r = rest(-x_low, unshift_integer(shifted))
         head = 1 + scale
         decayed = fma(scale, fma(r * r, q(r), r), scale - (head - 1))
-        return functions.where(x < smallest, 0, 1 / (head + decayed))
+        return functions.where(x < smallest, 0, reciprocal(head + decayed))
 
     return sigmoid
 

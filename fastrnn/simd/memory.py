@@ -51,6 +51,15 @@ def store_at(builder: ir.IRBuilder, vector: Vector, address: ir.Value, value: ir
     stored.align = vector.dtype.bitwidth // 8
 
 
+def prefetch(builder: ir.IRBuilder, address: ir.Value, writes: bool, locality: int) -> None:
+    """Bring a line into a cache, the first level (`locality` 3) or the second (2); never wait."""
+    number = ir.IntType(32)
+    place = builder.bitcast(address, ir.IntType(8).as_pointer())
+    shape = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, shape, "llvm.prefetch.p0")
+    builder.call(function, [place, number(int(writes)), number(locality), number(1)])
+
+
 def load_some(
     builder: ir.IRBuilder, vector: Vector, address: ir.Value, count: ir.Value
 ) -> ir.Value:

@@ -18,7 +18,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from fastrnn.simd import cpu
-from fastrnn.simd.memory import load_at, pointer, store_at
+from fastrnn.simd.memory import load_at, pointer, prefetch, store_at
 from fastrnn.simd.vector import INT, Vector, llvm_intrinsic, splat
 
 #: Steps of k in one turn of the loop.
@@ -30,6 +30,11 @@ VECTORS_MAX = 8
 #: Tallest tile, in rows.
 ROWS_MAX = 6
 
+
+#: Bytes of a cache line.
+LINE = 64
+#: Lines of what is multiplied later that a tile of several rows brings nearer in one turn.
+LINES_AHEAD = 2
 
 #: Most gates that one tile multiplies together.
 GATES_MAX = 4
@@ -112,16 +117,17 @@ class _Tile(MicroKernel):
         super().__init__(
             module,
             f"fastrnn.tile.{vector.dtype}.{rows}x{vectors}",
-            [element, INT, element, INT, INT, element, INT, ir.IntType(1)],
+            [element, INT, element, INT, INT, element, INT, ir.IntType(1), element],
         )
-        self.c, self.ldc, self.a, self.lda, self.a_step, self.panel, self.k, self.add = (
-            self.function.args
-        )
+        (self.c, self.ldc, self.a, self.lda, self.a_step, self.panel, self.k, self.add,
+         self.ahead) = self.function.args  # fmt: skip
         self._write()
 
     def _write(self) -> None:
         builder = self.builder
         self.row = [builder.gep(self.a, [builder.mul(self.lda, INT(r))]) for r in range(self.rows)]
+        if self.rows > 1:
+            self._fetch_result()
         zero = ir.Constant(self.vector.llvm(), [0.0] * self.vector.lanes)
         start: list[ir.Value] = [INT(0), INT(0), *[zero] * (self.sums * self.chains)]
         unrolled_end = builder.and_(self.k, INT(-UNROLL))
@@ -142,6 +148,8 @@ class _Tile(MicroKernel):
         parts = list(sums)
         width = self.vectors * self.vector.lanes
         panel_row = builder.gep(self.panel, [builder.mul(k, INT(width))])
+        if self.rows > 1 and steps == UNROLL:
+            self._fetch_ahead(k)
         for step in range(steps):
             chain = step % self.chains
             part = slice(chain * self.sums, (chain + 1) * self.sums)
@@ -149,6 +157,25 @@ class _Tile(MicroKernel):
             parts[part] = self._step(a_offset, address, parts[part])
             a_offset = builder.add(a_offset, self.a_step)
         return [a_offset, *parts]
+
+    def _fetch_ahead(self, k: ir.Value) -> None:
+        """Bring the lines of this turn nearer, which other rows will read."""
+        elements = LINE // (self.vector.dtype.bitwidth // 8)
+        for line in range(LINES_AHEAD):
+            at = self.builder.mul(
+                self.builder.add(self.builder.mul(k, INT(LINES_AHEAD)), INT(line * UNROLL)),
+                INT(elements // UNROLL),
+            )
+            prefetch(self.builder, self.builder.gep(self.ahead, [at]), False, 2)
+
+    def _fetch_result(self) -> None:
+        """Bring the lines of C nearer: they are read or written when all is summed."""
+        step = max(1, LINE // (self.vector.lanes * self.vector.dtype.bitwidth // 8))
+        for r in range(self.rows):
+            c_row = self.builder.gep(self.c, [self.builder.mul(self.ldc, INT(r))])
+            for v in range(0, self.vectors, step):
+                address = self.builder.gep(c_row, [INT(v * self.vector.lanes)])
+                prefetch(self.builder, address, True, 3)
 
     def _step(self, a_offset: ir.Value, panel: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
         """One k: hold the shorter side of the tile in registers, stream the longer one.
@@ -207,6 +234,7 @@ def tile_family(
     panel: Any,
     k: Any,
     add: Any,
+    ahead: Any,
     rows: Any,
     vectors: Any,
 ) -> Any:
@@ -216,8 +244,8 @@ def tile_family(
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         adds = builder.icmp_signed("!=", args[7], INT(0))
-        operands = [*args[:7], adds]
-        shape = builder.add(builder.mul(args[8], INT(VECTORS_MAX + 1)), args[9])
+        operands = [*args[:7], adds, args[8]]
+        shape = builder.add(builder.mul(args[9], INT(VECTORS_MAX + 1)), args[10])
         done = builder.append_basic_block("tile.done")
         switch = builder.switch(shape, done)
         for r, v in shapes():
@@ -229,19 +257,19 @@ def tile_family(
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return types.void(c, size, a, size, size, panel, size, size, size, size), generate
+    return types.void(c, size, a, size, size, panel, size, size, panel, size, size), generate
 
 
-def run_tile(c, c_stride, a, a_row_stride, a_step, panel, k, add, rows, vectors):
+def run_tile(c, c_stride, a, a_row_stride, a_step, panel, k, add, ahead, rows, vectors):
     """`tile_family` as a C function, whose address the kernels get: compiled once, not in each."""
-    tile_family(c, c_stride, a, a_row_stride, a_step, panel, k, add, rows, vectors)
+    tile_family(c, c_stride, a, a_row_stride, a_step, panel, k, add, ahead, rows, vectors)
 
 
 def run_tile_signature(dtype: Any) -> Any:
     """Numba's signature of `run_tile`."""
     number = types.CPointer(dtype)
     size = types.intp
-    return types.void(number, size, number, size, size, number, size, size, size, size)
+    return types.void(number, size, number, size, size, number, size, size, number, size, size)
 
 
 @intrinsic
@@ -259,25 +287,31 @@ def tile(
     panel_offset: Any,
     k: Any,
     add: Any,
+    ahead_offset: Any,
     rows: Any,
     vectors: Any,
 ) -> Any:
     """C = A @ panel, or C += A @ panel where `add`; see the module's text.
 
     `address` is that of `run_tile`. Offsets and strides count elements; `rows` and `vectors` must
-    be one of `shapes`.
+    be one of `shapes`. From `ahead_offset` on, some lines of `panels` are brought into the
+    second-level cache meanwhile: `bytes_ahead`.
     """
     size = types.intp
     arguments = (
-        size, c, size, size, a, size, size, size, panels, size, size, types.boolean, size, size
+        size, c, size, size, a, size, size, size, panels, size,
+        size, types.boolean, size, size, size,
     )  # fmt: skip
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        c_at, a_at, panel_at = (
-            pointer(context, builder, args[i], sig.args[i], args[i + 1]) for i in (1, 4, 8)
+        c_at, a_at, panel_at, ahead = (
+            pointer(context, builder, args[i], sig.args[i], args[offset])
+            for i, offset in ((1, 2), (4, 5), (8, 9), (8, 12))
         )
         adds = context.cast(builder, args[11], types.boolean, size)
-        operands = [c_at, args[3], a_at, args[6], args[7], panel_at, args[10], adds, *args[12:]]
+        operands = [
+            c_at, args[3], a_at, args[6], args[7], panel_at, args[10], adds, ahead, *args[13:]
+        ]  # fmt: skip
         kind = ir.FunctionType(ir.VoidType(), [x.type for x in operands])
         builder.call(builder.inttoptr(args[0], kind.as_pointer()), operands)
         return context.get_dummy_value()

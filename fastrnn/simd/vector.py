@@ -192,6 +192,36 @@ def _elementwise(name: str, arity: int) -> Any:
     return intrinsic(lambda typing_context, x, y, z: build((x, y, z)))
 
 
+@intrinsic
+def reciprocal(typing_context: Any, x: Any) -> Any:
+    """1 / x, within 0.6 ulp where x and 1 / x are normal numbers.
+
+    By Newton's iteration where the CPU has an estimate of 14 bits: a division of 64 bytes keeps the
+    divider busy for 16 cycles on Intel's CPUs.
+    """
+    lanes, bits = x.lanes, x.dtype.bitwidth
+    estimates = cpu.VECTOR_BYTES == 64
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        kind, mask = x.llvm(), ir.IntType(lanes)
+        one = ir.Constant(kind, [1.0] * lanes)
+        if not estimates:
+            return builder.fdiv(one, args[0], flags=FLAGS)
+        estimate = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(kind, [kind, kind, mask]),
+            f"llvm.x86.avx512.rcp14.{'ps' if bits == 32 else 'pd'}.512",
+        )
+        y = builder.call(estimate, [args[0], ir.Constant(kind, [0.0] * lanes), mask(-1)])
+        minus = builder.fneg(args[0])
+        for _ in range(1 if bits == 32 else 2):
+            error = llvm_intrinsic(builder, "fma", [minus, y, one])
+            y = llvm_intrinsic(builder, "fma", [y, error, y])
+        return y
+
+    return x(x), generate
+
+
 fma = _elementwise("fma", 3)
 copysign = _elementwise("copysign", 2)
 square_root = _elementwise("sqrt", 1)
