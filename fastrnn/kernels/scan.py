@@ -33,7 +33,14 @@ from fastrnn.kernels.panels import ROWS, panel_at, split, split_units, units_at
 from fastrnn.kernels.product import multiply_panel, product_unpacked
 from fastrnn.kernels.team import share, wait
 from fastrnn.simd.cpu import VECTOR_BYTES
-from fastrnn.simd.memory import load, load_each, store, store_each
+from fastrnn.simd.memory import (
+    finish_uncached,
+    load,
+    load_each,
+    store,
+    store_each,
+    store_each_uncached,
+)
 from fastrnn.simd.vector import add_each, input_deltas, preactivations, recurrent_deltas
 
 GATES = STATES = TOGETHER = LAST = 1
@@ -58,6 +65,8 @@ class Scan(NamedTuple):
     direction: int
     #: Whether `saved` is written.
     keep: int
+    #: Whether it is written past the caches.
+    uncached: int
     #: Largest tile forward: rows of the batch and vectors of hidden units, as many for each gate.
     rows: int
     width: int
@@ -192,11 +201,15 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                         states, kept = step(*(x + states))
                         store(h, at_h + j, left, states[0])
                         store_each(memory, at_memory + j, slot, left, states[1:])
-                        if s.keep:
+                        if s.keep and s.uncached:
+                            store_each_uncached(saved, at_saved + j, hidden, left, kept)
+                        elif s.keep:
                             store_each(saved, at_saved + j, hidden, left, kept)
                 row += rows
         if s.by_units:
             wait(team)
+    if s.uncached:
+        finish_uncached()
 
 
 def scan_backward(

@@ -34,6 +34,9 @@ def name() -> str:
 #: Bytes of one logical vector. LLVM splits it where registers are narrower (NEON).
 VECTOR_BYTES = 64 if "avx512f" in features() else 32
 
+#: Whether one store writes a whole cache line, which may then go past the caches.
+STORES_LINES = VECTOR_BYTES == 64
+
 #: Accumulators of the largest register tile: 12 and 2 + 1 operands fill AVX2's 16 registers.
 #: AVX-512 has 32: batch 64, H = 1024 runs at 110 GF/s of 117, with AVX2's tile at 100 (Zen 4).
 ACCUMULATORS = 24 if "avx512f" in features() else 12

@@ -12,6 +12,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from fastrnn.simd import cpu
 from fastrnn.simd.vector import INT, Vector, lane_mask
 
 
@@ -156,6 +157,59 @@ def store_each(
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, types.intp, values), generate
+
+
+@intrinsic
+def store_each_uncached(
+    typing_context: Any, array: Any, offset: Any, stride: Any, count: Any, values: Any
+) -> Any:
+    """As `store_each`, past the caches where all are whole cache lines.
+
+    A store through the caches first reads the line that it overwrites. `finish_uncached` must
+    follow at the end.
+    """
+    line = INT(cpu.VECTOR_BYTES - 1)
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        if not len(values):
+            return context.get_dummy_value()
+        address = pointer(context, builder, args[0], sig.args[0], args[1])
+        vectors = [*zip(cgutils.unpack_tuple(builder, args[4]), values)]
+        lanes, size = values[0].lanes, values[0].dtype.bitwidth // 8
+        places = builder.or_(builder.ptrtoint(address, INT), builder.mul(args[2], INT(size)))
+        aligned = builder.icmp_signed("==", builder.and_(places, line), INT(0))
+        whole = builder.icmp_signed(">=", args[3], INT(lanes))
+        with builder.if_else(builder.and_(aligned, whole), likely=True) as (then, otherwise):
+            with then:
+                at = address
+                for value, kind in vectors:
+                    stored = builder.store(value, builder.bitcast(at, kind.llvm().as_pointer()))
+                    stored.align = cpu.VECTOR_BYTES
+                    one = builder.module.add_metadata([ir.IntType(32)(1)])
+                    stored.set_metadata("nontemporal", one)
+                    at = builder.gep(at, [args[2]])
+            with otherwise:
+                at = address
+                for value, kind in vectors:
+                    store_some(builder, kind, at, value, args[3])
+                    at = builder.gep(at, [args[2]])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, types.intp, values), generate
+
+
+@intrinsic
+def finish_uncached(typing_context: Any) -> Any:
+    """Make what `store_each_uncached` stored visible to other threads before what follows."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        if cpu.STORES_LINES:
+            kind = ir.FunctionType(ir.VoidType(), [])
+            fence = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse.sfence")
+            builder.call(fence, [])
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 @intrinsic
