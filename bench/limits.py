@@ -9,7 +9,8 @@ NAME is one of
     batch1      the same at batch 1: share of the bandwidth of the cache that holds the weights
     streaming   nanoseconds a sample of a stream with a readout; microseconds of one step
     float64     speed of float64 over that of float32, on the rows of `shapes.TABLE`
-    threads     speed of two threads over that of one, at batch 64
+    threads     speed of two threads over that of one, at batch 64: layers, then training steps of
+                language models
     growth      time for each step as T grows, for each row as N grows
     first       the first training step of a process, kernels never compiled and cached
 
@@ -398,9 +399,61 @@ def threads(options: argparse.Namespace) -> Iterator[Row]:
                     beside={"one thread, us": found.median("1") * 1e6},
                     others_share=found.others_share,
                 )  # fmt: skip
+        yield from _threads_of_models(options)
     finally:
         fastrnn.set_threads(count)
         use_cores(one_core)
+
+
+#: Layers and hidden units of language models, by cell, and rows and steps of what they train on.
+MODELS = (("rnn", 1, 256), ("lstm", 1, 256), ("lstm", 2, 128))
+MODEL_ROWS, MODEL_STEPS, MODEL_WORDS = 64, 50, 65
+
+
+def _threads_of_models(options: argparse.Namespace) -> Iterator[Row]:
+    """The same of a language model's whole training step."""
+    import numpy as np
+
+    import fastrnn
+    from fastrnn.data import parallel_streams
+    from fastrnn.training import History, Trainer, TrainingOptions
+
+    tokens = np.random.default_rng(0).integers(0, MODEL_WORDS, 100 * MODEL_ROWS * MODEL_STEPS)
+    streams = parallel_streams(tokens, MODEL_ROWS, MODEL_STEPS)
+    how = TrainingOptions(MODEL_STEPS, MODEL_ROWS, "adam", 1e-4, clip_norm=5.0)
+
+    def trainer(cell: str, layers: int, hidden: int) -> Trainer:
+        model = fastrnn.LanguageModel(hidden, layers, cell=cell, vocabulary=MODEL_WORDS, seed=0)
+        return Trainer(
+            model.equations, model._parameters, layers, hidden, MODEL_WORDS, how, streams,
+            1, History(),
+        )  # fmt: skip
+
+    def run(trainer: Trainer, count: int) -> None:
+        fastrnn.set_threads(count)
+        trainer.run(1)
+
+    for cell, layers, hidden in MODELS:
+        if cell not in options.cell:
+            continue
+        trainers = {count: trainer(cell, layers, hidden) for count in (1, 2)}
+        for count, one in trainers.items():
+            run(one, count)
+        if not np.array_equal(*(one.parameters.flat for one in trainers.values())):
+            raise SystemExit(f"two threads train otherwise ({cell}, {layers} x {hidden})")
+        sides = {
+            str(count): side(functools.partial(run, one, count), options.seconds)
+            for count, one in trainers.items()
+        }
+        found = Rounds(sides, options)
+        yield Row(
+            {"cell": cell, "hidden": f"{layers} x {hidden}", "mode": "language model"},
+            found.spread(lambda s: s * 1e6, "2"), "us",
+            found.spread(lambda one, two: one / two, "1", "2"),
+            "times one thread",
+            beside={"one thread, us": found.median("1") * 1e6},
+            others_share=found.others_share,
+        )  # fmt: skip
 
 
 def use_cores(cores: Iterable[int]) -> None:
