@@ -15,6 +15,7 @@ from fastrnn.kernels import (
     primitives,
     rows,
     sampling,
+    scan,
     sentence,
     sequences,
     steps,
@@ -74,7 +75,10 @@ def drivers(cell: Cell) -> Drivers:
         names["late_backward"] = jit.bind(
             primitives.late_backward, early_back=jit.bind(cell.early_backward), **names
         )
-    names["scan_forward"] = jit.bind(primitives.scan_forward, step=jit.bind(cell.forward), **names)
+    step = jit.bind(cell.forward)
+    for name, paired in (("run_units", False), ("run_pair", True)):
+        names[name] = jit.bind(scan.run_units, inline=True, step=step, PAIRED=paired, **names)
+    names["scan_forward"] = jit.bind(primitives.scan_forward, step=step, **names)
     names["scan_backward"] = jit.bind(
         primitives.scan_backward, step=jit.bind(cell.backward), **names
     )

@@ -23,7 +23,7 @@ from numba.core.types import unliteral
 #: ``NUMBA_DISABLE_JIT=1``: the drivers run as Python on the NumPy form of the kernels.
 DISABLED = bool(config.DISABLE_JIT)
 
-OPTIONS = {"nogil": True, "error_model": "numpy"}
+OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 
 _PACKAGE = Path(__file__).parent.parent
 #: Folders and files that every kernel is compiled from.
@@ -38,8 +38,9 @@ class Kernel(CPUDispatcher):
     of a language model takes 12 to 16 s to compile, not 25.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function, targetoptions={"nopython": True, **OPTIONS})
+    def __init__(self, function: Callable[..., Any], *, inline: bool = False) -> None:
+        options = {"nopython": True, "forceinline": inline, **OPTIONS}
+        super().__init__(function, targetoptions=options)
         self._compiler._customize_flags = self._stop_at_llvm
         self._from_python: Any = None
 
@@ -71,13 +72,13 @@ class Kernel(CPUDispatcher):
         return super().get_call_template(tuple(map(unliteral, args)), named)
 
 
-def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function that entries call."""
-    return function if DISABLED else Kernel(function)
+def kernel(function: Callable[..., Any], *, inline: bool = False) -> Any:
+    """Compile a function that entries call; `inline` makes it a part of each of its callers."""
+    return function if DISABLED else Kernel(function, inline=inline)
 
 
-def bind(template: Callable[..., Any], **names: Any) -> Any:
-    """Compile a copy of `template` whose globals also hold `names`.
+def bind(template: Callable[..., Any], *, inline: bool = False, **names: Any) -> Any:
+    """Compile a copy of `template` whose globals also hold `names`; `inline` as for `kernel`.
 
     Numba numbers the functions of a process in their symbols; of two cached entries from two
     processes with the same symbol, the one loaded first would serve both. The copy's qualified
@@ -87,7 +88,7 @@ def bind(template: Callable[..., Any], **names: Any) -> Any:
     for part in (template, *(part for pair in sorted(names.items()) for part in pair)):
         _fingerprint(part, digest.update, set())
     copy.__qualname__ = f"{template.__qualname__}_{digest.hexdigest()[:16]}"
-    return kernel(copy)
+    return kernel(copy, inline=inline)
 
 
 def entry(template: Callable[..., Any], *made_from: Any, **names: Any) -> Any:

@@ -34,6 +34,9 @@ def name() -> str:
 #: Bytes of one logical vector. LLVM splits it where registers are narrower (NEON).
 VECTOR_BYTES = 64 if "avx512f" in features() else 32
 
+#: Whether it estimates reciprocals of such a vector to 14 bits.
+ESTIMATES = "avx512f" in features()
+
 #: Whether one store writes a whole cache line, which may then go past the caches.
 STORES_LINES = VECTOR_BYTES == 64
 

@@ -22,6 +22,7 @@ from fastrnn.simd.vector import (
     fma,
     polynomial,
     reciprocal,
+    reciprocal_root,
     shift_integer,
     shifted_power_of_two,
     square_root,
@@ -181,4 +182,11 @@ def _sigmoid(x):
 def _sqrt(x):
     if isinstance(x, Vector):
         return lambda x: square_root(x)
+    return None
+
+
+@overload(functions.rsqrt)
+def _rsqrt(x):
+    if isinstance(x, Vector):
+        return lambda x: reciprocal_root(x)
     return None

@@ -13,7 +13,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from fastrnn.simd import cpu
-from fastrnn.simd.vector import INT, Vector, lane_mask
+from fastrnn.simd.vector import INT, Vector, halves, joined, lane_mask
 
 
 def pointer(
@@ -159,48 +159,83 @@ def store_each(
     return types.void(array, types.intp, types.intp, types.intp, values), generate
 
 
-@intrinsic
-def store_each_uncached(
-    typing_context: Any, array: Any, offset: Any, stride: Any, count: Any, values: Any
-) -> Any:
-    """As `store_each`, past the caches where all are whole cache lines.
-
-    A store through the caches first reads the line that it overwrites. `finish_uncached` must
-    follow at the end.
-    """
-    line = INT(cpu.VECTOR_BYTES - 1)
+@intrinsic(prefer_literal=True)
+def load_units(
+    typing_context: Any, array: Any, offset: Any, apart: Any, stride: Any, count: Any, number: Any,
+    paired: Any,
+) -> Any:  # fmt: skip
+    """As `load_each`; if `paired` (a literal), pairs with what stands `apart` elements behind."""
+    vector = Vector(array.dtype)
+    pair = bool(paired.literal_value)
+    several = types.Tuple([Vector(array.dtype, pair=pair)] * number.literal_value)
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        if not len(values):
-            return context.get_dummy_value()
         address = pointer(context, builder, args[0], sig.args[0], args[1])
-        vectors = [*zip(cgutils.unpack_tuple(builder, args[4]), values)]
-        lanes, size = values[0].lanes, values[0].dtype.bitwidth // 8
-        places = builder.or_(builder.ptrtoint(address, INT), builder.mul(args[2], INT(size)))
-        aligned = builder.icmp_signed("==", builder.and_(places, line), INT(0))
-        whole = builder.icmp_signed(">=", args[3], INT(lanes))
+        values = []
+        for _ in range(number.literal_value):
+            value = load_some(builder, vector, address, args[4])
+            if pair:
+                other = load_some(builder, vector, builder.gep(address, [args[2]]), args[4])
+                value = joined(builder, value, other)
+            values.append(value)
+            address = builder.gep(address, [args[3]])
+        return context.make_tuple(builder, several, values)
+
+    size = types.intp
+    return several(array, size, size, size, size, number, paired), generate
+
+
+@intrinsic(prefer_literal=True)
+def store_units(
+    typing_context: Any, array: Any, offset: Any, apart: Any, stride: Any, count: Any, values: Any,
+    uncached: Any,
+) -> Any:  # fmt: skip
+    """As `store_each`; of pairs, the second half `apart` elements behind.
+
+    If `uncached` (a literal), past the caches where all are whole cache lines: a store through the
+    caches first reads the line that it overwrites. `finish_uncached` must follow at the end.
+    """
+    vector = Vector(array.dtype)
+    size = types.intp
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        address = pointer(context, builder, args[0], sig.args[0], args[1])
+        places = []
+        for value, kind in zip(cgutils.unpack_tuple(builder, args[5]), values):
+            parts = halves(builder, value) if kind.pair else [value]
+            for i, part in enumerate(parts):
+                places.append((builder.gep(address, [args[2]]) if i else address, part))
+            address = builder.gep(address, [args[3]])
+
+        def store_cached() -> None:
+            for place, part in places:
+                store_some(builder, vector, place, part, args[4])
+
+        if not (uncached.literal_value and cpu.STORES_LINES and places):
+            store_cached()
+            return context.get_dummy_value()
+        bits = builder.ptrtoint(places[0][0], INT)
+        for distance in args[2:4]:
+            bits = builder.or_(bits, builder.mul(distance, INT(array.dtype.bitwidth // 8)))
+        aligned = builder.icmp_signed("==", builder.and_(bits, INT(cpu.VECTOR_BYTES - 1)), INT(0))
+        whole = builder.icmp_signed(">=", args[4], INT(vector.lanes))
         with builder.if_else(builder.and_(aligned, whole), likely=True) as (then, otherwise):
             with then:
-                at = address
-                for value, kind in vectors:
-                    stored = builder.store(value, builder.bitcast(at, kind.llvm().as_pointer()))
+                for place, part in places:
+                    stored = builder.store(part, builder.bitcast(place, part.type.as_pointer()))
                     stored.align = cpu.VECTOR_BYTES
                     one = builder.module.add_metadata([ir.IntType(32)(1)])
                     stored.set_metadata("nontemporal", one)
-                    at = builder.gep(at, [args[2]])
             with otherwise:
-                at = address
-                for value, kind in vectors:
-                    store_some(builder, kind, at, value, args[3])
-                    at = builder.gep(at, [args[2]])
+                store_cached()
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, types.intp, values), generate
+    return types.void(array, size, size, size, size, values, uncached), generate
 
 
 @intrinsic
 def finish_uncached(typing_context: Any) -> Any:
-    """Make what `store_each_uncached` stored visible to other threads before what follows."""
+    """Order what `store_units` stored past the caches before what follows, for other threads."""
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         if cpu.STORES_LINES:

@@ -24,11 +24,16 @@ FLAGS = ("contract",)
 
 
 class Vector(types.Type):
-    """`lanes` numbers of type `dtype` in registers."""
+    """`lanes` numbers of type `dtype` in registers; twice as many as a register has in a `pair`.
 
-    def __init__(self, dtype: types.Float) -> None:
+    LLVM cuts each operation on a pair in two, one beside the other: two chains of operations that
+    wait for nothing of each other.
+    """
+
+    def __init__(self, dtype: types.Float, *, pair: bool = False) -> None:
         self.dtype = dtype
-        self.lanes = cpu.VECTOR_BYTES * 8 // dtype.bitwidth
+        self.pair = pair
+        self.lanes = cpu.VECTOR_BYTES * 8 // dtype.bitwidth * (1 + pair)
         super().__init__(name=f"Vector({dtype} x {self.lanes})")
 
     def llvm(self) -> ir.VectorType:
@@ -192,6 +197,44 @@ def _elementwise(name: str, arity: int) -> Any:
     return intrinsic(lambda typing_context, x, y, z: build((x, y, z)))
 
 
+def halves(builder: ir.IRBuilder, value: ir.Value) -> list[ir.Value]:
+    """The first and the second half of a vector's lanes."""
+    half = value.type.count // 2
+    kind = ir.VectorType(ir.IntType(32), half)
+    return [
+        builder.shuffle_vector(value, value, ir.Constant(kind, list(range(start, start + half))))
+        for start in (0, half)
+    ]
+
+
+def joined(builder: ir.IRBuilder, first: ir.Value, second: ir.Value) -> ir.Value:
+    """A vector of the lanes of two."""
+    lanes = 2 * first.type.count
+    order = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(lanes)))
+    return builder.shuffle_vector(first, second, order)
+
+
+def _estimate(builder: ir.IRBuilder, name: str, x: ir.Value, *, pair: bool) -> ir.Value:
+    """The CPU's estimate `name` to 14 bits, of 64 bytes at a time."""
+    parts = halves(builder, x) if pair else [x]
+    kind = parts[0].type
+    mask = ir.IntType(kind.count)
+    suffix = "ps" if isinstance(kind.element, ir.FloatType) else "pd"
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(kind, [kind, kind, mask]),
+        f"llvm.x86.avx512.{name}.{suffix}.512",
+    )
+    zero = ir.Constant(kind, [0.0] * kind.count)
+    estimates = [builder.call(function, [part, zero, mask(-1)]) for part in parts]
+    return joined(builder, *estimates) if pair else estimates[0]
+
+
+def _newton_steps(x: Vector) -> range:
+    """As many as make 14 bits all of a number's."""
+    return range(1 if x.dtype.bitwidth == 32 else 2)
+
+
 @intrinsic
 def reciprocal(typing_context: Any, x: Any) -> Any:
     """1 / x, within 0.6 ulp where x and 1 / x are normal numbers.
@@ -199,24 +242,34 @@ def reciprocal(typing_context: Any, x: Any) -> Any:
     By Newton's iteration where the CPU has an estimate of 14 bits: a division of 64 bytes keeps the
     divider busy for 16 cycles on Intel's CPUs.
     """
-    lanes, bits = x.lanes, x.dtype.bitwidth
-    estimates = cpu.VECTOR_BYTES == 64
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        kind, mask = x.llvm(), ir.IntType(lanes)
-        one = ir.Constant(kind, [1.0] * lanes)
-        if not estimates:
+        one = ir.Constant(x.llvm(), [1.0] * x.lanes)
+        if not cpu.ESTIMATES:
             return builder.fdiv(one, args[0], flags=FLAGS)
-        estimate = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(kind, [kind, kind, mask]),
-            f"llvm.x86.avx512.rcp14.{'ps' if bits == 32 else 'pd'}.512",
-        )
-        y = builder.call(estimate, [args[0], ir.Constant(kind, [0.0] * lanes), mask(-1)])
+        y = _estimate(builder, "rcp14", args[0], pair=x.pair)
         minus = builder.fneg(args[0])
-        for _ in range(1 if bits == 32 else 2):
+        for _ in _newton_steps(x):
             error = llvm_intrinsic(builder, "fma", [minus, y, one])
             y = llvm_intrinsic(builder, "fma", [y, error, y])
+        return y
+
+    return x(x), generate
+
+
+@intrinsic
+def reciprocal_root(typing_context: Any, x: Any) -> Any:
+    """1 / sqrt(x), within 2 ulp where x is a positive normal number; see `reciprocal`."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        one, half = (ir.Constant(x.llvm(), [value] * x.lanes) for value in (1.0, 0.5))
+        if not cpu.ESTIMATES:
+            return builder.fdiv(one, llvm_intrinsic(builder, "sqrt", [args[0]]), flags=FLAGS)
+        y = _estimate(builder, "rsqrt14", args[0], pair=x.pair)
+        for _ in _newton_steps(x):
+            minus = builder.fneg(builder.fmul(args[0], y))
+            error = llvm_intrinsic(builder, "fma", [minus, y, one])
+            y = llvm_intrinsic(builder, "fma", [builder.fmul(half, y), error, y])
         return y
 
     return x(x), generate
@@ -409,18 +462,6 @@ def _fold(
     value: ir.Value,
     combine: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value],
 ) -> ir.Value:
-    lanes = value.type.count
-    while lanes > 1:
-        lanes //= 2
-        halves = [
-            builder.shuffle_vector(
-                value,
-                value,
-                ir.Constant(
-                    ir.VectorType(ir.IntType(32), lanes), list(range(start, start + lanes))
-                ),
-            )
-            for start in (0, lanes)
-        ]
-        value = combine(builder, *halves)
+    while value.type.count > 1:
+        value = combine(builder, *halves(builder, value))
     return builder.extract_element(value, ir.IntType(32)(0))
