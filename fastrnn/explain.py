@@ -11,6 +11,7 @@ from fastrnn.cells import Cell
 from fastrnn.plan import (
     BLOCK_ROWS,
     TEAM_WORK,
+    UNCACHED_BYTES,
     UNPACKED_ROWS,
     UNPACKED_ROWS_OF_LARGE,
     LayerPlan,
@@ -122,10 +123,20 @@ def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) ->
             if scan.unpacked
             else f"{scan.rows} rows x {width} vectors{shared}"
         ),
+        **_kept(layer, cell, dtype),
         "backward tile": f"{scan.back_rows} rows x {scan.back_width} vectors",
         "team": team,
         "workspace": _bytes(plan.work * dtype.itemsize),
     }
+
+
+def _kept(layer: Any, cell: Cell, dtype: np.dtype[Any]) -> dict[str, str]:
+    scan = layer.scan
+    if not scan.keep:
+        return {}
+    size = _bytes(layer.time * scan.batch * len(cell.saved) * scan.hidden * dtype.itemsize)
+    past = f", past the caches: more than {_bytes(UNCACHED_BYTES)}" if scan.uncached else ""
+    return {"kept for BPTT": size + past}
 
 
 def _packing(unpacked: bool, size: int, rows: int, kept: bool) -> str:

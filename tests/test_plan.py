@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 import fastrnn
+import fastrnn.plan
+from fastrnn import recurrence
 from fastrnn.plan import LARGE_BYTES, UNPACKED_ROWS_OF_LARGE, plan_layer
+from fastrnn.simd.cpu import STORES_LINES
 
 
 def test_a_printed_plan_has_each_part_and_its_reasons() -> None:
@@ -39,6 +42,40 @@ def test_a_plan_says_what_is_packed_and_why() -> None:
     odd = fastrnn.RNN(512, 515, threads=1).plan(2).parts[0]
     assert "no whole vectors" in odd.choices["scan weights"]
     assert plan_layer(layer.cell, np.dtype("f4"), 5, 1, 512, 512, reuse=True).layer.unpacked == 0
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU"])
+@pytest.mark.parametrize("sizes", [(3, 16), (4, 17), (1, 40)], ids=str)
+def test_what_is_kept_past_the_caches_is_the_same(
+    cell: str, sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, hidden = sizes
+    layer = getattr(fastrnn, cell)(5, hidden, seed=0, threads=1)
+    x = np.random.default_rng(0).standard_normal((6, batch, 5), dtype=np.float32)
+    results = []
+    for limit in (fastrnn.plan.UNCACHED_BYTES, 0):
+        monkeypatch.setattr(fastrnn.plan, "UNCACHED_BYTES", limit)
+        for cached in (plan_layer, recurrence._prepared):
+            cached.cache_clear()
+        output, _, tape = layer.forward(x)
+        grads = layer.backward(tape, np.ones_like(output))
+        results.append([output, tape.kept[0].saved[0], grads.x, grads.flat])
+    for through, past in zip(*results, strict=True):
+        np.testing.assert_array_equal(through, past)
+    monkeypatch.undo()
+    for cached in (plan_layer, recurrence._prepared):
+        cached.cache_clear()
+
+
+def test_a_plan_says_what_is_kept_for_bptt() -> None:
+    layer = fastrnn.LSTM(16, 256, threads=1)
+    assert "kept for BPTT" not in layer.plan(50, 64).parts[0].choices
+    little, much = (layer.plan(50, n, training=True).parts[0] for n in (1, 64))
+    assert little.choices["kept for BPTT"] == "250 KB"
+    assert little.plan.layer.scan.uncached == 0
+    assert much.choices["kept for BPTT"].startswith("15.62 MB")
+    past = "past the caches: more than 8 MB" in much.choices["kept for BPTT"]
+    assert past == bool(much.plan.layer.scan.uncached) == STORES_LINES
 
 
 def test_sizes_of_a_plan_are_checked() -> None:
