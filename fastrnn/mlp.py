@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -33,7 +34,8 @@ class Trained(NamedTuple):
     losses : ndarray (steps,)
         NaN where it was not asked for.
     sizes : ndarray (steps, depth)
-        Mean of the absolute gradients of each layer's weights.
+        Mean of the absolute gradients of each layer's weights, without the regularisation and
+        before clipping.
     """
 
     losses: Array
@@ -106,6 +108,7 @@ class Network:
         plan = Mlp(
             self.widths[0], self.widths[-1], len(layers), KINDS.index(kind),
             lane, tile_rows, vectors, tile_address(dtype), places[-1][0],
+            weights=work.add(wide),
             turned_panels=work.add(wide * max(p.columns for p in layers)),
             scratch=work.add((tile_rows * vectors + K_BLOCK) * lane),
         )  # fmt: skip
@@ -139,7 +142,9 @@ class Network:
         hypers: Array,
         slots: Array,
         *,
+        weights: Array | None = None,
         l2: float = 0.0,
+        clip_norm: float | None = None,
         every: int = 1,
         seen: Any = None,
     ) -> Trained:
@@ -158,8 +163,12 @@ class Network:
             A `Hyper` for each step; its `scale` is not looked at.
         slots : ndarray (optimizer.slots, flat.size)
             The optimiser's state.
+        weights : ndarray (N,), optional
+            Of the examples' losses, of `dtype`; a step's loss is ``sum(weight * loss) / count``.
         l2 : float
             ``l2 / 2 |W|^2`` of all weights but the biases is part of the loss.
+        clip_norm : float, optional
+            Largest norm of a step's gradient of all parameters, that of `l2` included.
         every : int
             The loss is computed before every so many steps.
         seen : callable, optional
@@ -168,14 +177,17 @@ class Network:
         steps, depth = len(starts), len(self.weights)
         losses, sizes = np.full(steps, np.nan), np.empty((steps, depth))
         grads = np.zeros_like(self.flat)
+        if weights is None:
+            weights = np.empty(0, self.dtype)
+        norm_limit = math.inf if clip_norm is None else float(clip_norm)
         train = _drivers(optimizer).train
 
         def some(first: int, count: int) -> None:
             part = slice(first, first + count)
             train(
                 losses[part], sizes[part].reshape(-1), self.flat, grads, slots.reshape(-1),
-                self._work, x.reshape(-1), targets, order, starts[part], stops[part],
-                hypers[part], l2, every, first, self._layers, self._plan,
+                self._work, x.reshape(-1), targets, weights, order, starts[part], stops[part],
+                hypers[part], l2, norm_limit, every, first, self._layers, self._plan,
             )  # fmt: skip
             if seen:
                 seen(losses, first + count)

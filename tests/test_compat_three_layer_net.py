@@ -192,7 +192,9 @@ def test_the_published_end_point(
     assert found >= accuracy - 0.01
 
 
-def test_examples_in_batches_of_any_order() -> None:
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("clip_norm", [None, 0.12])
+def test_examples_in_batches_of_any_order(weighted: bool, clip_norm: float | None) -> None:
     """What estimators need of the same kernels: steps on some of the examples."""
     X, y, model = problem(4)
     network = Network([2, 20, 3], "tanh", np.dtype(np.float64))
@@ -205,22 +207,36 @@ def test_examples_in_batches_of_any_order() -> None:
     sgd = OPTIMIZERS["sgd"]
     hypers = np.tile(sgd.hyper(1, 0.5, limit=np.inf, weight_decay=0), (4, 1))
     slots = np.zeros((0, network.flat.size))
-    trained = network.train(X, targets, sgd, order, starts, stops, hypers, slots, l2=REG)
+    weights = np.random.default_rng(1).integers(0, 3, len(X)) / 2 if weighted else None
+    trained = network.train(
+        X, targets, sgd, order, starts, stops, hypers, slots,
+        weights=weights, l2=REG, clip_norm=clip_norm,
+    )  # fmt: skip
+    each = np.ones(len(X)) if weights is None else weights
+    norms = []
     for step, (start, stop) in enumerate(zip(starts, stops, strict=True)):
         some = order[start:stop]
         h = np.tanh(X[some] @ W1 + b1)
         scores = h @ W2 + b2
         p = np.exp(scores)
         p /= p.sum(axis=1, keepdims=True)
-        loss = -np.log(p[range(len(some)), y[some]]).mean()
+        loss = -(each[some] * np.log(p[range(len(some)), y[some]])).mean()
         loss += 0.5 * REG * ((W1**2).sum() + (W2**2).sum())
         assert trained.losses[step] == pytest.approx(loss, rel=1e-12)
         p[range(len(some)), y[some]] -= 1
-        d = p / len(some)
+        d = p * each[some, None] / len(some)
         d_h = (d @ W2.T) * (1 - h * h)
         assert trained.sizes[step, 0] == pytest.approx(np.abs(X[some].T @ d_h).mean(), rel=1e-12)
-        W2, b2 = W2 - 0.5 * (h.T @ d + REG * W2), b2 - 0.5 * d.sum(axis=0)
-        W1, b1 = W1 - 0.5 * (X[some].T @ d_h + REG * W1), b1 - 0.5 * d_h.sum(axis=0)
+        gradients = [
+            X[some].T @ d_h + REG * W1, h.T @ d + REG * W2, d_h.sum(axis=0), d.sum(axis=0)
+        ]  # fmt: skip
+        norms.append(np.sqrt(sum((g**2).sum() for g in gradients)))
+        scale = min(1, clip_norm / norms[-1]) if clip_norm else 1
+        W1, W2, b1, b2 = (
+            p - 0.5 * scale * g for p, g in zip((W1, W2, b1, b2), gradients, strict=True)
+        )
+    if clip_norm:
+        assert min(norms) < clip_norm < max(norms)
     for found, expected in zip(network.weights + network.biases, [W1, W2, b1, b2], strict=True):
         assert_close(found, expected, K_TRAINED * eps(np.float64))
     expected = np.tanh(X @ W1 + b1) @ W2 + b2

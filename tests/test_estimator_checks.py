@@ -21,6 +21,12 @@ def expected_failures(estimator: Any) -> dict[str, str]:
             "in minibatches, what is there twice is in two steps, and what weighs 2 in one; if a "
             "step has all data they are the same: test_weights_of_sequences_are_repetitions"
         )
+    if isinstance(estimator, MLPClassifier):
+        failures["check_sample_weight_equivalence_on_dense_data"] = (
+            "alpha / B counts what is there twice as two examples and what weighs 2 as one, and "
+            "float32 rounds their sums apart; without alpha and in float64 they are the same: "
+            "test_weights_of_examples_are_repetitions"
+        )
     if isinstance(estimator, SequenceRegressor):
         failures["check_regressor_multioutput"] = (
             "wants float64 predictions of a float32 network: they have the precision of `dtype`"

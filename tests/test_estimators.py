@@ -450,6 +450,102 @@ def test_a_model_that_blows_up_says_so(kind: str) -> None:
     assert np.isfinite(model._learner.flat).all()
 
 
+# --- dense layers ---
+
+
+def dense(*hidden: int, **options: Any) -> MLPClassifier:
+    chosen: Any = {"batch_size": None, "random_state": 3, "dtype": np.float64, **options}
+    return MLPClassifier(hidden or (5, 4), "tanh", **chosen)
+
+
+def test_the_loss_of_dense_layers_weighs_examples_and_classes() -> None:
+    x, of_class, alpha = NUMBERS[:, 0], {0: 1, 1: 3, 2: 0.5}, 0.3
+    model = dense(
+        alpha=alpha, class_weight=of_class, optimizer="sgd", learning_rate=1e-30, max_iter=1
+    ).fit(x, LABELS, WEIGHTS)
+    weights = WEIGHTS * [of_class[y] for y in LABELS]
+    p = model.predict_proba(x)[np.arange(COUNT), LABELS]
+    square = sum((w**2).sum() for w in model.coefs_)
+    wanted = np.average(-np.log(p), weights=weights) + alpha / (2 * COUNT) * square
+    assert model.loss_curve_[0] == pytest.approx(wanted, rel=1e-12)
+    right = model.predict(x) == LABELS
+    assert model.score(x, LABELS, WEIGHTS) == pytest.approx(np.average(right, weights=WEIGHTS))
+
+
+def test_weights_of_examples_are_repetitions() -> None:
+    x, times = NUMBERS[:, 0], np.array([1, 2, 0, 3, 1, 1, 2])
+    options: Any = {"alpha": 0, "shuffle": False, "max_iter": 20}
+    weighted = dense(**options).fit(x, LABELS, times)
+    repeated = dense(**options).fit(np.repeat(x, times, axis=0), np.repeat(LABELS, times))
+    # Adam's first steps have the sign of gradients: rounding may grow.
+    assert_close(weighted.predict_proba(x), repeated.predict_proba(x), 2**20 * eps(np.float64))
+    parts = dense(**options).partial_fit(x, LABELS, [0, 1, 2], times)
+    once = dense(**options | {"max_iter": 1}).fit(x, LABELS, times)
+    np.testing.assert_array_equal(parts._learner.flat, once._learner.flat)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_weights_of_dense_layers_that_are_the_same(early_stopping: bool) -> None:
+    x = NUMBERS[:, 0]
+    options: Any = {
+        "batch_size": 3, "max_iter": 5, "early_stopping": early_stopping,
+        "validation_fraction": 0.3, "dtype": np.float32,
+    }  # fmt: skip
+    none = dense(**options).fit(x, LABELS)._learner.flat
+    for more in ({"class_weight": {0: 2.0, 1: 2.0, 2: 2.0}}, {"clip_norm": 1e9}):
+        np.testing.assert_array_equal(dense(**options, **more).fit(x, LABELS)._learner.flat, none)
+    ones = dense(**options).fit(x, LABELS, np.ones(COUNT))
+    np.testing.assert_array_equal(ones._learner.flat, none)
+    # N / (K count of the class), as scikit-learn defines it.
+    explicit = dict(enumerate(COUNT / (3 * np.bincount(LABELS))))
+    found = [
+        dense(**options, class_weight=weight).fit(x, LABELS)._learner.flat
+        for weight in ("balanced", explicit)
+    ]
+    np.testing.assert_array_equal(*found)
+    assert (found[0] != none).any()
+
+
+def test_a_step_of_dense_layers_is_as_long_as_clip_norm_says() -> None:
+    options: Any = {"optimizer": "sgd", "alpha": 2.0, "max_iter": 1}
+
+    def after(rate: float, **more: Any) -> Any:
+        model = dense(**options, learning_rate=rate, **more).fit(NUMBERS[:, 0], LABELS, WEIGHTS)
+        return model._learner.flat
+
+    begin = after(1e-30)
+    gradient = begin - after(1.0)
+    norm = np.linalg.norm(gradient)
+    for clip_norm in (norm / 10, norm * 10):
+        wanted = begin - min(1, clip_norm / norm) * gradient
+        assert_close(after(1.0, clip_norm=clip_norm), wanted, 8 * eps(np.float64))
+
+
+@pytest.mark.parametrize(
+    ("options", "weights", "message"),
+    [
+        ({}, [1, 1, -0.5, 1, 1, 1, -1], "sample_weight must be at least 0 .* got -0.5 at index 2"),
+        ({}, [1, 1, np.nan, 1, 1, 1, 1], "sample_weight contains NaN"),
+        ({}, [1, 1, np.inf, 1, 1, 1, 1], "sample_weight contains infinity"),
+        ({}, np.ones(3), r"sample_weight.shape == \(3,\), expected \(7,\)"),
+        ({}, np.zeros(COUNT), "at least one non-zero"),
+        ({"class_weight": {0: 0, 1: 0, 2: 0}}, None, "some weight above 0, got none"),
+        ({"class_weight": {0: 1, 1: -2, 2: 1}}, None, "class_weight must .* got -2 for class 1"),
+        ({"class_weight": {7: 1.0}}, None, "not in class_weight"),
+        ({"clip_norm": 0}, None, "clip_norm must be above 0, got 0"),
+    ],
+)
+def test_bad_weights_of_dense_layers_are_told(options: Any, weights: Any, message: str) -> None:
+    x, model = NUMBERS[:, 0], dense(max_iter=2).fit(NUMBERS[:, 0], LABELS)
+    before = model._learner.flat.copy()
+    model.set_params(**options)
+    with pytest.raises(ValueError, match=message):
+        model.fit(x, LABELS, weights)
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(x, LABELS, sample_weight=weights)
+    np.testing.assert_array_equal(model._learner.flat, before)
+
+
 # --- files and copies ---
 
 
@@ -464,7 +560,13 @@ def three_models() -> list[Any]:
         (words, TOKENS, labels),
         (small(vocabulary_size=WORDS, embedding=2), TOKENS, SEVERAL),
         (small(REGRESSOR, output_activation="tanh", dtype="float64"), NUMBERS[:, :, 0], VALUES),
-        (MLPClassifier((6, 4), "tanh", max_iter=3, random_state=0), NUMBERS[:, 0], LABELS),
+        (
+            dense(
+                6, 4, max_iter=3, class_weight={0: 1, 1: 2, 2: 1}, clip_norm=0.1, dtype="float32"
+            ),
+            NUMBERS[:, 0],
+            LABELS,
+        ),
     ]
 
 
@@ -598,6 +700,8 @@ def test_more_bad_input() -> None:
         model.predict(NUMBERS[:, :, :2])
     with pytest.raises(ValueError, match="'balanced'"):
         small(class_weight="balanced").partial_fit(NUMBERS, LABELS, [0, 1, 2])
+    with pytest.raises(ValueError, match="class_weight must not be 'balanced' for partial_fit"):
+        dense(class_weight="balanced").partial_fit(NUMBERS[:, 0], LABELS, [0, 1, 2])
     with pytest.raises(NotFittedError):
         small().predict(NUMBERS)
     with pytest.raises(ValueError, match=r"y must have shape \(N, 2\)"):

@@ -73,12 +73,13 @@ def fold_dots(c, c_offset, row_stride, column_stride, sums, s_offset, rows, colu
 
 
 @kernel
-def softmax_columns(d, d_offset, z, offset, targets, order, first, count, wide, rows, scale, wants):
+def softmax_columns(d, d_offset, z, offset, weights, w_offset, targets, order, first, count, wide,
+                    rows, scale, wants):  # fmt: skip
     """Gradient of the logits z (rows, wide) of `count` examples, zero behind them.
 
-    (softmax(z) - onehot(target)) * scale. Where it `wants` it, the sum of the losses
-    -log softmax(z)[target] is returned, otherwise 0; the class of column n is
-    ``targets[order[first + n]]``.
+    (softmax(z) - onehot(target)) * scale * weight. Where it `wants` it, the sum of the losses
+    -weight * log softmax(z)[target] is returned, otherwise 0; the class of column n is
+    ``targets[order[first + n]]``, its weight ``weights[w_offset + n]``.
     """
     lanes = VECTOR_BYTES // z.itemsize
     loss = 0.0
@@ -93,13 +94,13 @@ def softmax_columns(d, d_offset, z, offset, targets, order, first, count, wide, 
             grown = exp(load(z, offset + c * wide + j, lanes) - top)
             store(d, d_offset + c * wide + j, lanes, grown)
             mass = mass + grown
-        factor = scale / mass
+        factor = load(weights, w_offset + j, lanes) * scale / mass
         for c in range(rows):
             at = d_offset + c * wide + j
             share = load(d, at, lanes) * factor
             store(d, at, lanes, keep_lanes(share, count - j, 0))
     for n in range(count):
-        target = targets[order[first + n]]
+        target, weight = targets[order[first + n]], weights[w_offset + n]
         if wants:
             largest = z[offset + n]
             for c in range(1, rows):
@@ -108,8 +109,8 @@ def softmax_columns(d, d_offset, z, offset, targets, order, first, count, wide, 
             total = 0.0
             for c in range(rows):
                 total += math.exp(z[offset + c * wide + n] - largest)
-            loss += math.log(total) - (z[offset + target * wide + n] - largest)
-        d[d_offset + target * wide + n] -= scale
+            loss += weight * (math.log(total) - (z[offset + target * wide + n] - largest))
+        d[d_offset + target * wide + n] -= scale * weight
     return loss
 
 

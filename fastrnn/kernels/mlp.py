@@ -10,6 +10,8 @@ multiply.
 Flat arrays, with N examples, D inputs, and for each layer I inputs and O outputs:
 
 ``x`` (N, D), ``targets`` (N,)
+``weights`` (N,)
+    Of each example's loss; none of them where all are 1.
 ``params``, ``grads``
     Of each layer W (I + 1, O in whole vectors), the biases being the last row; or, where it is
     `turned`, W (O, I + 1 in whole vectors), the biases being the last column.
@@ -21,6 +23,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastrnn.kernels.panels import split
 from fastrnn.kernels.primitives import (
     activate,
@@ -28,6 +32,7 @@ from fastrnn.kernels.primitives import (
     decay,
     flush_denormals,
     fold_dots,
+    gradient_norm,
     pack,
     product,
     restore_denormals,
@@ -84,6 +89,7 @@ class Mlp(NamedTuple):
     tile: int
     #: Where the parts of the workspace begin.
     logits: int
+    weights: int
     turned_panels: int
     scratch: int
 
@@ -138,18 +144,20 @@ def backward(grads, work, params, wide, adds, m, layers):
             slope(work, p.d_before, work, p.before, p.inputs * wide, m.kind)
 
 
-def train(losses, sizes, params, grads, slots, work, x, targets, order, starts, stops, hypers,
-          l2, every, done, layers, plan):  # fmt: skip
+def train(losses, sizes, params, grads, slots, work, x, targets, weights, order, starts, stops,
+          hypers, l2, norm_limit, every, done, layers, plan):  # fmt: skip
     """Train ``starts.size`` steps, step s on the examples ``order[starts[s]:stops[s]]``.
 
     ``losses`` (steps,)
         With the regularisation ``l2 / 2 |W|^2``, which leaves out the biases; of every so many
         steps, `done` having been before, and otherwise as it was.
     ``sizes`` (steps, depth)
-        Mean of the absolute gradients of each W, without the regularisation.
+        Mean of the absolute gradients of each W, without the regularisation and unclipped.
     """
     m = tuple_at(plan, 0, Mlp)
     before = flush_denormals()
+    for n in range(m.lanes * m.width):
+        work[m.weights + n] = 1
     for step in range(starts.size):
         start, count = starts[step], stops[step] - starts[step]
         wants = (done + step) % every == 0
@@ -160,11 +168,14 @@ def train(losses, sizes, params, grads, slots, work, x, targets, order, starts, 
             wide = m.lanes * (base + (panel < extra))
             inside = min(wide, count - column)
             load_panel(work, x, order, start + column, inside, wide, m, layers)
+            if weights.size:
+                for n in range(inside):
+                    work[m.weights + n] = weights[order[start + column + n]]
             forward(work, params, wide, m, layers)
             last = tuple_at(layers, (m.depth - 1) * DENSE, Dense)
-            loss += softmax_columns(work, last.d_after, work, last.after, targets, order,
-                                    start + column, inside, wide, m.classes, 1.0 / count,
-                                    wants)  # fmt: skip
+            loss += softmax_columns(work, last.d_after, work, last.after, work, m.weights,
+                                    targets, order, start + column, inside, wide, m.classes,
+                                    1.0 / count, wants)  # fmt: skip
             backward(grads, work, params, wide, panel > 0, m, layers)
             column += wide
         total = 0.0
@@ -184,9 +195,11 @@ def train(losses, sizes, params, grads, slots, work, x, targets, order, starts, 
             total += square
         if wants:
             losses[step] = loss / count + 0.5 * l2 * total
+        norm = gradient_norm(grads, params.size) if np.isfinite(norm_limit) else 0.0
+        scale = norm_limit / norm if norm > norm_limit else 1.0
         h = hypers[step]
         update(params, grads, slots, 0, params.size,
-               Hyper(1.0, h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8]))  # fmt: skip
+               Hyper(scale, h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8]))  # fmt: skip
     restore_denormals(before)
 
 

@@ -270,14 +270,21 @@ def panel_stride(hidden, itemsize):
 def softmax_cross_entropy(logits, offset, targets, first, rows, columns, scale):
     """See `fastrnn.kernels.loss.softmax_cross_entropy`."""
     block = matrix(logits, offset, columns, 1, rows, columns)
-    chosen = (np.arange(rows), targets[first : first + rows])
-    shifted = block - block.max(axis=1, keepdims=True) if rows else block
+    scales = np.full(rows, scale, block.dtype)
+    losses = softmax_losses(block, targets[first : first + rows], scales)
+    return float(losses.sum(dtype=np.float64))
+
+
+def softmax_losses(block, targets, scales):
+    """Cross-entropies (rows,) of logits (rows, columns), which their scaled gradients replace."""
+    chosen = (np.arange(len(block)), targets)
+    shifted = block - block.max(axis=1, keepdims=True) if len(block) else block
     grown = np.exp(shifted)
-    mass = grown.sum(axis=1, keepdims=True)
-    total = float((np.log(mass[:, 0]) - shifted[chosen]).sum(dtype=np.float64))
-    block[...] = grown * (scale / mass)
-    block[chosen] -= scale
-    return total
+    mass = grown.sum(axis=1)
+    losses = np.log(mass) - shifted[chosen]
+    block[...] = grown * (scales / mass)[:, None]
+    block[chosen] -= scales
+    return losses
 
 
 def sigmoid_cross_entropy(logits, offset, targets, first, rows, columns, scale):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn.kernels.plain import matrix, panel_stride, softmax_cross_entropy
+from fastrnn.kernels.plain import matrix, panel_stride, softmax_losses
 from fastrnn.simd import functions
 
 step_forward: Any = None
@@ -124,14 +124,15 @@ def fold_dots(c, c_offset, row_stride, column_stride, sums, s_offset, rows, colu
     place[...] = matrix(sums, s_offset, columns * lanes, lanes, rows, columns)
 
 
-def softmax_columns(d, d_offset, z, offset, targets, order, first, count, wide, rows, scale, wants):
+def softmax_columns(d, d_offset, z, offset, weights, w_offset, targets, order, first, count, wide,
+                    rows, scale, wants):  # fmt: skip
     """See `fastrnn.kernels.dense.softmax_columns`."""
     place = matrix(d, d_offset, wide, 1, rows, wide)
     logits = np.ascontiguousarray(matrix(z, offset, wide, 1, rows, wide)[:, :count].T)
-    chosen = targets[order[first : first + count]]
-    loss = softmax_cross_entropy(logits.reshape(-1), 0, chosen, 0, count, rows, scale)
+    weight = weights[w_offset : w_offset + count]
+    losses = softmax_losses(logits, targets[order[first : first + count]], weight * scale)
     place[:, :count], place[:, count:] = logits.T, 0
-    return loss if wants else 0.0
+    return float((weight * losses).sum(dtype=np.float64)) if wants else 0.0
 
 
 def decay(grads, params, offset, rows, columns, stride, rate):

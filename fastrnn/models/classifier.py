@@ -218,11 +218,6 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             As `fit` takes them.
         """
         fresh = not hasattr(self, "_learner")
-        if self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight must not be 'balanced' for partial_fit, which does not see all data: "
-                "give a dict"
-            )
         known = self._known_classes(classes, fresh=fresh)
         self._learn(X, y, lengths, sample_weight, progress, fresh=fresh, epochs=None, known=known)
         return self

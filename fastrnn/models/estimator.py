@@ -66,6 +66,7 @@ class Estimator(BaseEstimator):
         Epochs done.
     """
 
+    class_weight: Any
     optimizer: str
     learning_rate: float | None
     schedule: str
@@ -264,6 +265,11 @@ class Estimator(BaseEstimator):
 
     def _known_classes(self, classes: ArrayLike | None, *, fresh: bool) -> Array | None:
         """The classes that `partial_fit` is given, as a first call must be."""
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight must not be 'balanced' for partial_fit, which does not see all data: "
+                "give a dict"
+            )
         if fresh and classes is None:
             raise ValueError("classes must be given at the first call of partial_fit, got None")
         known = None if classes is None else np.unique(np.asarray(classes))

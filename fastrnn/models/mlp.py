@@ -16,7 +16,7 @@ from fastrnn.mlp import KINDS, Network
 from fastrnn.models.estimator import MISSING_Y, Estimator
 from fastrnn.models.inputs import finite
 from fastrnn.models.network import softmax
-from fastrnn.models.targets import Classes, Integers
+from fastrnn.models.targets import Classes, Integers, row_weights
 from fastrnn.optimizers import OPTIMIZERS
 from fastrnn.training import Progress, TrainingOptions
 
@@ -54,7 +54,8 @@ class Dense:
 
     def train(
         self, x: Array, targets: Integers, order: Integers, starts: Integers, stops: Integers,
-        hypers: Array, seen: Callable[[Array, int], None], *, l2: float,
+        hypers: Array, seen: Callable[[Array, int], None], *, weights: Array | None, l2: float,
+        clip_norm: float | None,
     ) -> None:  # fmt: skip
         """Train so many steps; see `fastrnn.mlp.Network.train`.
 
@@ -70,7 +71,7 @@ class Dense:
                 self.flat[...] = good
                 raise ArithmeticError(
                     f"the loss or a parameter is not finite after {done} steps; the parameters "
-                    f"are those of some steps before: try a lower learning_rate"
+                    f"are those of some steps before: try a lower learning_rate or a clip_norm"
                 )
             good[...] = self.flat
             self.done = before + done
@@ -78,7 +79,7 @@ class Dense:
 
         self.network.train(
             x, targets, OPTIMIZERS[self.optimizer], order, starts, stops, hypers, self.slots,
-            l2=l2, seen=finite,
+            weights=weights, l2=l2, clip_norm=clip_norm, seen=finite,
         )  # fmt: skip
 
     @classmethod
@@ -125,7 +126,10 @@ class MLPClassifier(ClassifierMixin, Estimator):
     ::
 
         h1 = f(x W1 + b1)      h2 = f(h1 W2 + b2)      ...      p = softmax(h W + b)
-        loss = -mean log p[y] + alpha / (2 B) (|W1|^2 + |W2|^2 + ...)      B = batch size
+        loss = -1 / B sum_n w_n log p_n[y_n] + alpha / (2 B) (|W1|^2 + |W2|^2 + ...)
+
+    over the B examples of a batch. ``w_n`` is ``sample_weight[n] * class_weight[y_n]`` over the
+    mean of these products for all examples, those held out included; 1 where neither is given.
 
     Parameters
     ----------
@@ -133,6 +137,11 @@ class MLPClassifier(ClassifierMixin, Estimator):
         Units of each hidden layer, or of the only one; none for logistic regression.
     activation : {"relu", "sigmoid", "tanh"}
         f.
+    class_weight : dict or "balanced", optional
+        Weights of the classes' losses, or such as make all classes count the same.
+    clip_norm : float, optional
+        Largest norm of a gradient g of all parameters, that of L2 included:
+        ``g <- min(1, clip_norm / |g|) g``.
     batch_size : int, optional
         Examples of one step, all of them if None.
     optimizer, learning_rate, schedule, warmup_steps, weight_decay, alpha, max_iter, shuffle, \
@@ -170,10 +179,12 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         hidden_layer_sizes: Any = (100,),
         activation: str = "relu",
         *,
+        class_weight: Any = None,
         optimizer: str = "adam",
         learning_rate: float | None = None,
         schedule: str = "constant",
         warmup_steps: int = 0,
+        clip_norm: float | None = None,
         weight_decay: float | None = None,
         alpha: float = 1e-4,
         batch_size: int | None = 200,
@@ -194,6 +205,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         self,
         X: ArrayLike,
         y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
         *,
         progress: Callable[[Progress], None] | None = None,
     ) -> MLPClassifier:
@@ -204,6 +216,8 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         X : array_like (N, D)
         y : array_like (N,)
             Labels.
+        sample_weight : array_like (N,), optional
+            Weights of the examples' losses.
         progress : callable, optional
             Called with a `Progress` about every 50 ms; its tokens are examples.
 
@@ -221,13 +235,14 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         """
         fresh = not (self.warm_start and hasattr(self, "_learner"))
         epochs = check_integer("max_iter", self.max_iter, least=1)
-        return self._learn(X, y, progress, fresh=fresh, epochs=epochs)
+        return self._learn(X, y, sample_weight, progress, fresh=fresh, epochs=epochs)
 
     def partial_fit(
         self,
         X: ArrayLike,
         y: ArrayLike,
         classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         *,
         progress: Callable[[Progress], None] | None = None,
     ) -> MLPClassifier:
@@ -237,17 +252,18 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         ----------
         classes : array_like (K,), optional
             All classes; must be given at the first call.
-        X, y, progress
+        X, y, sample_weight, progress
             As `fit` takes them.
         """
         fresh = not hasattr(self, "_learner")
         known = self._known_classes(classes, fresh=fresh)
-        return self._learn(X, y, progress, fresh=fresh, epochs=None, known=known)
+        return self._learn(X, y, sample_weight, progress, fresh=fresh, epochs=None, known=known)
 
     def _learn(
         self,
         X: ArrayLike,
         y: ArrayLike,
+        sample_weight: ArrayLike | None,
         progress: Callable[[Progress], None] | None,
         *,
         fresh: bool,
@@ -255,7 +271,9 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         known: Array | None = None,
     ) -> MLPClassifier:
         with self._as_before_if_refused():
-            prepared = self._prepared(X, y, self._options(progress), known, fresh, bool(epochs))
+            prepared = self._prepared(
+                X, y, sample_weight, self._options(progress), known, fresh, bool(epochs)
+            )
         self._train(**prepared, epochs=epochs, progress=progress)
         return self
 
@@ -263,6 +281,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         self,
         X: ArrayLike,
         y: ArrayLike,
+        sample_weight: ArrayLike | None,
         options: TrainingOptions,
         known: Array | None,
         fresh: bool,
@@ -283,7 +302,13 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         if several:
             raise ValueError(f"y must be labels (N,), got shape {labels.shape}")
         classes = Classes.of(labels, several, known) if fresh else self._classes
-        targets = classes.encode(labels, several)[:, 0]
+        encoded = classes.encode(labels, several)
+        targets, weights = encoded[:, 0], None
+        if sample_weight is not None or self.class_weight is not None:
+            weights = row_weights(
+                len(x), sample_weight, self.class_weight, classes, encoded, np.arange(len(x)),
+                dtype=self._dtype,
+            )  # fmt: skip
         widths = (x.shape[1], *hidden, len(classes.values))
         if fresh:
             self._classes, self.classes_ = classes, classes.values
@@ -305,13 +330,14 @@ early_stopping, validation_fraction, n_iter_no_change, tol, warm_start, random_s
         if held is not None:
             held_x, held_y = x[held], targets[held]
             x, targets = x[kept], targets[kept]
+            weights = None if weights is None else weights[kept]
             validate = lambda: float(  # noqa: E731
                 np.mean(learner.network.logits(held_x).argmax(axis=1) == held_y)
             )
         l2 = self._l2(len(kept))
 
         def run(*how: Any) -> None:
-            learner.train(x, targets, *how, l2=l2)
+            learner.train(x, targets, *how, weights=weights, l2=l2, clip_norm=options.clip_norm)
 
         return {"options": options, "run": run, "count": len(kept), "validate": validate}
 

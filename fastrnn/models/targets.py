@@ -76,9 +76,13 @@ def row_weights(
 
     `owners` says to which of the `count` examples each row belongs.
     """
-    each = _check_sample_weight(
-        sample_weight, np.empty((count, 1)), dtype=np.float64, ensure_non_negative=True
-    )
+    each = _check_sample_weight(sample_weight, np.empty((count, 1)), dtype=np.float64)
+    negative = np.flatnonzero(each < 0)
+    if negative.size:
+        raise ValueError(
+            f"sample_weight must be at least 0 for each example, got {each[negative[0]]:g} at "
+            f"index {negative[0]}"
+        )
     weights = each[owners]
     if class_weight is not None:
         assert classes is not None
