@@ -42,7 +42,7 @@ class Trained(NamedTuple):
     sizes: Array
 
 
-class Network:
+class DenseNetwork:
     """Dense layers with one nonlinearity between them, and softmax cross-entropy behind the last.
 
     Parameters

@@ -13,7 +13,7 @@ import pytest
 from conftest import PLAIN, assert_close, eps
 
 from fastrnn.compat import three_layer_net as compat
-from fastrnn.mlp import Network
+from fastrnn.mlp import DenseNetwork
 from fastrnn.optimizers import OPTIMIZERS
 from fastrnn.reference import three_layer_net as naive
 
@@ -197,7 +197,7 @@ def test_the_published_end_point(
 def test_examples_in_batches_of_any_order(weighted: bool, clip_norm: float | None) -> None:
     """What estimators need of the same kernels: steps on some of the examples."""
     X, y, model = problem(4)
-    network = Network([2, 20, 3], "tanh", np.dtype(np.float64))
+    network = DenseNetwork([2, 20, 3], "tanh", np.dtype(np.float64))
     W1, W2 = model["W1"][:, :20].copy(), 0.1 * np.random.randn(20, 3)
     network.weights[0][...], network.weights[1][...] = W1, W2
     b1, b2 = np.zeros(20), np.zeros(3)

@@ -28,7 +28,7 @@ from fastrnn.checks import (
     check_tokens,
 )
 from fastrnn.compat._training import not_finite
-from fastrnn.mlp import Network, Trained
+from fastrnn.mlp import DenseNetwork, Trained
 from fastrnn.optimizers import COMPENSATED_SGD, OPTIMIZERS
 
 __all__ = ["relu", "sigmoid", "sigmoid_grad", "three_layer_net"]
@@ -133,7 +133,7 @@ def three_layer_net(
     check_shape("y", targets, (len(x),), "(N,)")
 
     optimizer = COMPENSATED_SGD if precision == np.float32 else OPTIMIZERS["sgd"]
-    network = Network(widths, kind, precision)
+    network = DenseNetwork(widths, kind, precision)
     slots = np.zeros((optimizer.slots, network.flat.size), precision)
     places = network.weights + network.biases
     lost = [part for flat in slots for group in network.views(flat) for part in group]

@@ -12,7 +12,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from fastrnn.checks import Array, check_choice, check_floats, check_integer, check_shape
-from fastrnn.mlp import KINDS, Network
+from fastrnn.mlp import KINDS, DenseNetwork
 from fastrnn.models.estimator import MISSING_Y, Estimator
 from fastrnn.models.inputs import finite
 from fastrnn.models.network import softmax
@@ -36,7 +36,7 @@ class Dense:
     def __init__(
         self, widths: tuple[int, ...], kind: str, dtype: np.dtype[Any], optimizer: str
     ) -> None:
-        self.network, self.optimizer = Network(widths, kind, dtype), optimizer
+        self.network, self.optimizer = DenseNetwork(widths, kind, dtype), optimizer
         self.slots = np.zeros((OPTIMIZERS[optimizer].slots, self.flat.size), dtype)
         self.done = 0
 
@@ -57,7 +57,7 @@ class Dense:
         hypers: Array, seen: Callable[[Array, int], None], *, weights: Array | None, l2: float,
         clip_norm: float | None,
     ) -> None:  # fmt: skip
-        """Train so many steps; see `fastrnn.mlp.Network.train`.
+        """Train so many steps; see `fastrnn.mlp.DenseNetwork.train`.
 
         Raises
         ------

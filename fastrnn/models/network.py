@@ -32,7 +32,7 @@ from fastrnn.training import NonFiniteGradientError
 TOGETHER = 1 << 15
 
 
-class Network:
+class SequenceNetwork:
     """Recurrent layers between words' vectors and a linear head, trained by gradient descent.
 
     Parameters
@@ -130,7 +130,7 @@ class Network:
     @classmethod
     def restored(
         cls, config: dict[str, Any], tensors: dict[str, Array], cell: Cell, dtype: np.dtype[Any]
-    ) -> Network:
+    ) -> SequenceNetwork:
         """One from its `state`; KeyError, TypeError or ValueError if that is none."""
         sizes = Sizes(**config["sizes"] | {"cell": cell})
         _check_sizes(sizes, tensors)

@@ -29,7 +29,7 @@ from fastrnn.models.inputs import (
     rows_of_steps,
     without_steps,
 )
-from fastrnn.models.network import Network
+from fastrnn.models.network import SequenceNetwork
 from fastrnn.models.targets import Classes, row_weights
 from fastrnn.training import Progress, TrainingOptions
 
@@ -61,7 +61,7 @@ class SequenceEstimator(Estimator):
     train_embedding: bool
     clip_norm: float | None
     n_features_in_: int
-    _learner: Network
+    _learner: SequenceNetwork
     _reads_table: bool
 
     # --- what subclasses say ---
@@ -227,7 +227,7 @@ class SequenceEstimator(Estimator):
         )  # fmt: skip
         if fresh:
             seed = self._begin()
-            self._learner = Network(sizes, self._dtype, options.optimizer, seed, table)
+            self._learner = SequenceNetwork(sizes, self._dtype, options.optimizer, seed, table)
         network = self._learner
         self._check_same(
             sizes.parameters() | {"optimizer": options.optimizer, "dtype": self._dtype},
@@ -297,7 +297,7 @@ class SequenceEstimator(Estimator):
         return self._score(rows, decoded, weights)
 
     def _restore(self, config: dict[str, Any], tensors: dict[str, Array]) -> None:
-        self._learner = Network.restored(config, tensors, self._checked_cell(), self._dtype)
+        self._learner = SequenceNetwork.restored(config, tensors, self._checked_cell(), self._dtype)
 
     @property
     def params_(self) -> dict[str, Array]:
