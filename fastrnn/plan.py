@@ -219,6 +219,9 @@ def plan_layer(
         # Panels only say how many columns are multiplied before the equations run on them.
         vectors = UNPACKED_VECTORS
     unpacked_input = not tokens and not packs(time * batch, inputs)
+    packed_size = gates_hidden * (
+        inputs * (not (tokens or unpacked_input)) + hidden * (not unpacked) + 2
+    )
     dot_rows = min(dots.ROWS_MAX, max(1, block * batch))
     panels = -(-padded(hidden) // width // max(vectors, back_vectors))
     size, by_units = team_size(
@@ -273,6 +276,7 @@ def plan_layer(
         else regions.add(max(inputs * padded(gates_hidden), gates_hidden * padded(inputs))),
         x_bias=regions.add(gates_hidden),
         r_bias=regions.add(gates_hidden),
+        copies=regions.add(kept * packed_size),
         x_part=delta,
         r_delta=regions.add((block + 1) * batch * gates_hidden) if cell.apart else delta,
         row_panels=regions.add(

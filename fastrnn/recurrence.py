@@ -212,6 +212,8 @@ def backward(
 
 def _new(elements: int, dtype: np.dtype[Any]) -> Array:
     """A new flat array, on a cache line if it is large."""
+    if not elements:
+        return empty(dtype)
     if elements * dtype.itemsize < ALIGNED_BYTES:
         return np.empty(elements, dtype)
     return aligned_empty(elements, dtype)

@@ -64,6 +64,8 @@ class Layer(NamedTuple):
     input_panels: int
     x_bias: int
     r_bias: int
+    #: Of weights and biases as they lie, where packed ones are kept for the next call.
+    copies: int
     x_part: int
     r_delta: int
     row_panels: int
@@ -284,6 +286,13 @@ def begin_states(h, memory, states, first, stride, given, team, p):
                 fill_rows(memory, to, 0, states[:0], 1, s.hidden)
 
 
+def put_copy(work, at, array, team):
+    """Copy `array` into the workspace, each thread a part; where the copy ends."""
+    first, end = share(array.size, team)
+    copy(work, at + first, array, first, end - first)
+    return at + array.size
+
+
 def end_states(h, memory, states, first, stride, team, p):
     """Copy the states after the last step."""
     s = p.scan
@@ -312,19 +321,26 @@ def forward(h, memory, saved, states, first, stride, given, work, seal, x, token
     of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
     begin(of_team)
     begin_states(h, memory, states, first, stride, given, of_team, p)
-    checksum = 0
+    packed, checksum = False, 0
+    of_input, of_state, of_x, of_r = w_ih, w_hh, b_ih, b_hh
     if seal.size:
         of_input = w_ih[: 0 if p.tokens or p.unpacked else w_ih.size]
         of_state = w_hh[: 0 if p.scan.unpacked else w_hh.size]
         packed, checksum = sealed(seal, of_input, of_state, b_ih, b_hh, of_team)
         if not packed:
-            pack_forward(work, w_ih, w_hh, b_ih, b_hh, of_team, p)
+            # Another thread may write other weights meanwhile, and these again: the checksum must
+            # be that of what is packed.
+            start = p.copies
+            end_input = put_copy(work, start, of_input, of_team)
+            end_state = put_copy(work, end_input, of_state, of_team)
+            end_x = put_copy(work, end_state, b_ih, of_team)
+            end_r = put_copy(work, end_x, b_hh, of_team)
+            of_input, of_state = work[start:end_input], work[end_input:end_state]
+            of_x, of_r = work[end_state:end_x], work[end_x:end_r]
             wait(of_team)
-            # Another thread may have written other weights meanwhile.
-            _, after = sealed(seal, of_input, of_state, b_ih, b_hh, of_team)
-            checksum = checksum if after == checksum else 0
-    else:
-        pack_forward(work, w_ih, w_hh, b_ih, b_hh, of_team, p)
+            _, checksum = sealed(seal, of_input, of_state, of_x, of_r, of_team)
+    if not packed:
+        pack_forward(work, of_input, of_state, of_x, of_r, of_team, p)
     run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, of_team, p)
     wait(of_team)
     end_states(h, memory, states, first, stride, of_team, p)

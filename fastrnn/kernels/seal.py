@@ -1,7 +1,8 @@
 """Seals: whether a workspace still holds the weights of this call packed, from a call before.
 
 Whoever changes parameters writes into arrays and tells nobody. Their checksum costs a third of
-what packing does, or less, and it is taken at each call.
+what packing does, or less, and it is taken at each call. What is packed is a copy, whose checksum
+is the seal: the arrays may change, and change back, while they are packed.
 """
 
 from __future__ import annotations

