@@ -190,6 +190,7 @@ def test_product_of_rows_or_columns_that_are_far_apart(
     for rows in (1, 7, 30):
         assert_product(dtype, rows, k, 150, a_transposed, gap=2 * FAR, planned=30)
         assert_product(dtype, rows, k, 301, a_transposed, add=True, gap=2 * FAR, planned=30)
+    assert_product(dtype, 13, k, 1200, a_transposed, gap=2 * FAR, planned=30)
 
 
 @DTYPES

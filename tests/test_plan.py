@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
 import pytest
+from conftest import DTYPES
 
 import fastrnn
 import fastrnn.plan
@@ -44,27 +48,47 @@ def test_a_plan_says_what_is_packed_and_why() -> None:
     assert plan_layer(layer.cell, np.dtype("f4"), 5, 1, 512, 512, reuse=True).layer.unpacked == 0
 
 
+@pytest.fixture
+def forgotten_plans() -> Iterator[Callable[[], None]]:
+    """What makes plans anew; they are as before at the end."""
+
+    def forget() -> None:
+        plan_layer.cache_clear()
+        recurrence._prepared.cache_clear()
+
+    yield forget
+    forget()
+
+
+@DTYPES
 @pytest.mark.parametrize("cell", ["LSTM", "GRU"])
-@pytest.mark.parametrize("sizes", [(3, 16), (4, 17), (1, 40)], ids=str)
+@pytest.mark.parametrize("threads", [1, fastrnn.get_threads()])
 def test_what_is_kept_past_the_caches_is_the_same(
-    cell: str, sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    cell: str,
+    dtype: Any,
+    threads: int,
+    monkeypatch: pytest.MonkeyPatch,
+    forgotten_plans: Callable[[], None],
 ) -> None:
-    batch, hidden = sizes
-    layer = getattr(fastrnn, cell)(5, hidden, seed=0, threads=1)
-    x = np.random.default_rng(0).standard_normal((6, batch, 5), dtype=np.float32)
+    layer = getattr(fastrnn, cell)(5, 64, bidirectional=True, dtype=dtype, seed=0, threads=threads)
+    x = np.random.default_rng(0).standard_normal((7, 25, 5)).astype(dtype)
     results = []
     for limit in (fastrnn.plan.UNCACHED_BYTES, 0):
         monkeypatch.setattr(fastrnn.plan, "UNCACHED_BYTES", limit)
-        for cached in (plan_layer, recurrence._prepared):
-            cached.cache_clear()
+        forgotten_plans()
+        plan = layer.plan(7, 25, training=True).parts[0].plan
+        assert plan.layer.scan.uncached == (STORES_LINES and not limit)
         output, _, tape = layer.forward(x)
         grads = layer.backward(tape, np.ones_like(output))
-        results.append([output, tape.kept[0].saved[0], grads.x, grads.flat])
+        results.append([output, *tape.kept[0].saved, grads.x, grads.flat])
     for through, past in zip(*results, strict=True):
         np.testing.assert_array_equal(through, past)
-    monkeypatch.undo()
-    for cached in (plan_layer, recurrence._prepared):
-        cached.cache_clear()
+
+
+def test_a_plan_keeps_rows_that_are_no_whole_lines_through_the_caches() -> None:
+    plan = fastrnn.LSTM(16, 100, threads=1).plan(100, 64, training=True).parts[0]
+    assert plan.plan.layer.scan.uncached == 0
+    assert plan.choices["kept for BPTT"] == "12.21 MB"
 
 
 def test_a_plan_says_what_is_kept_for_bptt() -> None:

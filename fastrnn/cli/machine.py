@@ -75,7 +75,7 @@ def peak_gflops(dtype: str) -> float | None:
         return None
     pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
     run_tile = ctypes.CFUNCTYPE(
-        None, pointer, size, pointer, size, size, pointer, size, size, size, size
+        None, pointer, size, pointer, size, size, pointer, size, size, pointer, size, size
     )(address)
     rows, vectors = 6, 2
     width = vectors * lanes(dtype)
@@ -83,7 +83,8 @@ def peak_gflops(dtype: str) -> float | None:
     panel = np.full((STEPS, width), 0.5, dtype)
 
     def seconds(k: int, calls: int = 200) -> float:
-        operands = (c.ctypes.data, width, a.ctypes.data, 1, 0, panel.ctypes.data, k, 0)
+        of_panel = panel.ctypes.data
+        operands = (c.ctypes.data, width, a.ctypes.data, 1, 0, of_panel, k, 0, of_panel)
         start = time.perf_counter()
         for _ in range(calls):
             run_tile(*operands, rows, vectors)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastrnn.kernels.panels import ROWS, split
+from fastrnn.kernels.panels import ROWS, panel_at, split
 from fastrnn.kernels.product import multiply_panel
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import load, load_each, store, store_each
@@ -33,9 +33,8 @@ def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
     gate_panels = hidden * lanes * ((hidden + lanes - 1) // lanes)
     kept_offset = s.late + batch * hidden
     for panel in range(panel_count):
-        vectors = panel_base + (panel < panel_extra)
+        column, vectors = panel_at(panel, panel_base, panel_extra, lanes)
         wide = vectors * lanes
-        column = lanes * (panel * panel_base + min(panel, panel_extra))
         row = first_row
         for group in range(group_count):
             rows = group_base + (group < group_extra)
@@ -77,9 +76,8 @@ def late_backward(x_delta, x_delta_offset, carry, scratch, scratch_offset, h, me
     group_count, group_base, group_extra = split(end_row - first_row, ROWS)
     slot = s.ring * batch * hidden
     for panel in range(panel_count):
-        vectors = panel_base + (panel < panel_extra)
+        column, vectors = panel_at(panel, panel_base, panel_extra, lanes)
         wide = vectors * lanes
-        column = lanes * (panel * panel_base + min(panel, panel_extra))
         row = first_row
         for group in range(group_count):
             rows = group_base + (group < group_extra)

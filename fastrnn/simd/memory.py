@@ -164,7 +164,7 @@ def load_units(
     typing_context: Any, array: Any, offset: Any, apart: Any, stride: Any, count: Any, number: Any,
     paired: Any,
 ) -> Any:  # fmt: skip
-    """As `load_each`; if `paired` (a literal), pairs with what stands `apart` elements behind."""
+    """As `load_each`; if `paired` (a literal), whole ones with those `apart` elements behind."""
     vector = Vector(array.dtype)
     pair = bool(paired.literal_value)
     several = types.Tuple([Vector(array.dtype, pair=pair)] * number.literal_value)
@@ -173,10 +173,11 @@ def load_units(
         address = pointer(context, builder, args[0], sig.args[0], args[1])
         values = []
         for _ in range(number.literal_value):
-            value = load_some(builder, vector, address, args[4])
             if pair:
-                other = load_some(builder, vector, builder.gep(address, [args[2]]), args[4])
-                value = joined(builder, value, other)
+                places = (address, builder.gep(address, [args[2]]))
+                value = joined(builder, *(load_at(builder, vector, place) for place in places))
+            else:
+                value = load_some(builder, vector, address, args[4])
             values.append(value)
             address = builder.gep(address, [args[3]])
         return context.make_tuple(builder, several, values)
@@ -190,7 +191,7 @@ def store_units(
     typing_context: Any, array: Any, offset: Any, apart: Any, stride: Any, count: Any, values: Any,
     uncached: Any,
 ) -> Any:  # fmt: skip
-    """As `store_each`; of pairs, the second half `apart` elements behind.
+    """As `store_each`; of pairs, which are whole, the second half `apart` elements behind.
 
     If `uncached` (a literal), past the caches where all are whole cache lines: a store through the
     caches first reads the line that it overwrites. `finish_uncached` must follow at the end.
@@ -207,9 +208,14 @@ def store_units(
                 places.append((builder.gep(address, [args[2]]) if i else address, part))
             address = builder.gep(address, [args[3]])
 
+        pair = len(places) > len(values)
+
         def store_cached() -> None:
             for place, part in places:
-                store_some(builder, vector, place, part, args[4])
+                if pair:
+                    store_at(builder, vector, place, part)
+                else:
+                    store_some(builder, vector, place, part, args[4])
 
         if not (uncached.literal_value and cpu.STORES_LINES and places):
             store_cached()

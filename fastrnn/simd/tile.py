@@ -29,8 +29,6 @@ CHAINS = 8
 VECTORS_MAX = 8
 #: Tallest tile, in rows.
 ROWS_MAX = 6
-
-
 #: Bytes of a cache line.
 LINE = 64
 #: Lines of what is multiplied later that a tile of several rows brings nearer in one turn.
@@ -295,7 +293,7 @@ def tile(
 
     `address` is that of `run_tile`. Offsets and strides count elements; `rows` and `vectors` must
     be one of `shapes`. From `ahead_offset` on, some lines of `panels` are brought into the
-    second-level cache meanwhile: `bytes_ahead`.
+    second-level cache meanwhile: `fastrnn.kernels.product.ahead` says how many.
     """
     size = types.intp
     arguments = (
