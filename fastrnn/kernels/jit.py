@@ -23,6 +23,8 @@ from numba.core.types import unliteral
 #: ``NUMBA_DISABLE_JIT=1``: the drivers run as Python on the NumPy form of the kernels.
 DISABLED = bool(config.DISABLE_JIT)
 
+#: Kernels allocate nothing, and who calls them holds the arrays: without Numba's run-time no
+#: references are counted, whose atomic operations would cost more than a cell's equations.
 OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 
 _PACKAGE = Path(__file__).parent.parent

@@ -31,18 +31,20 @@ def name() -> str:
     return str(config.CPU_NAME or llvm.get_host_cpu_name())
 
 
+_AVX512 = "avx512f" in features()
+
 #: Bytes of one logical vector. LLVM splits it where registers are narrower (NEON).
-VECTOR_BYTES = 64 if "avx512f" in features() else 32
+VECTOR_BYTES = 64 if _AVX512 else 32
 
 #: Whether it estimates reciprocals of such a vector to 14 bits.
-ESTIMATES = "avx512f" in features()
+ESTIMATES = _AVX512
 
 #: Whether one store writes a whole cache line, which may then go past the caches.
-STORES_LINES = VECTOR_BYTES == 64
+STORES_LINES = _AVX512
 
 #: Accumulators of the largest register tile: 12 and 2 + 1 operands fill AVX2's 16 registers.
 #: AVX-512 has 32: batch 64, H = 1024 runs at 110 GF/s of 117, with AVX2's tile at 100 (Zen 4).
-ACCUMULATORS = 24 if "avx512f" in features() else 12
+ACCUMULATORS = 24 if _AVX512 else 12
 
 
 def lanes(dtype: np.typing.DTypeLike) -> int:
