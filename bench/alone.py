@@ -39,6 +39,8 @@ class Drivers(NamedTuple):
     #: The last two with nothing but their scans.
     scan_forward: Any
     scan_backward: Any
+    #: The forward scan without its products either: the cell's equations, on whatever these left.
+    equations: Any
 
 
 @functools.cache
@@ -46,6 +48,7 @@ def drivers_of(cell: Cell) -> Drivers:
     """Made from `bound.drivers`, whatever these call."""
     drivers, none = bound.drivers(cell), jit.bind(nothing)
     forward, backward = drivers.run_forward.py_func, drivers.run_backward.py_func
+    scan = jit.bind(forward.__globals__["scan_forward"].py_func, multiply_panel=none)
     left_out = dict.fromkeys(("pack", "product", "column_sums", "set_zero"), none)
     return Drivers(
         jit.entry(drivers.pack_forward.py_func, cell.name),
@@ -53,6 +56,7 @@ def drivers_of(cell: Cell) -> Drivers:
         jit.entry(backward, cell.name),
         jit.entry(forward, cell.name, "scan alone", input_parts=none),
         jit.entry(backward, cell.name, "scan alone", **left_out),
+        jit.entry(forward, cell.name, "equations alone", input_parts=none, scan_forward=scan),
     )
 
 
@@ -120,8 +124,9 @@ class Scans:
         ]  # fmt: skip
         drivers = drivers_of(self._cell)
         before += [self._work, *read, *weights, *end]
-        #: The scan of all times, and that of their gradients, which begins from what it left.
+        #: The scan of all times, its equations, and the gradients' scan, which begins from the first.
         self.forward = functools.partial(drivers.scan_forward, *before)
+        self.equations = functools.partial(drivers.equations, *before)
         self.backward = functools.partial(drivers.scan_backward, *back)
         self._whole = (
             functools.partial(drivers.pack_forward, self._work, *weights, *biases, *end[1:]),

@@ -6,6 +6,7 @@
 NAME is one of
 
     recurrent   the recurrent part alone at batch 64: share of the measured multiply-add peak
+    equations   the forward scans' equations alone: nanoseconds a vector of units
     batch1      the same at batch 1: share of the bandwidth of the cache that holds the weights
     streaming   nanoseconds a sample of a stream with a readout; microseconds of one step
     float64     speed of float64 over that of float32, on the rows of `shapes.TABLE`
@@ -238,6 +239,24 @@ SIZES = (256, 512, 1024)
 
 def _speed(number: int, seconds: float) -> float:
     return number / seconds / 1e9
+
+
+def equations(options: argparse.Namespace) -> Iterator[Row]:
+    """What scans do besides products, where nothing of it leaves the second-level cache."""
+    from alone import Scans
+
+    from fastrnn.simd.cpu import lanes
+
+    for cell, (batch, hidden) in itertools.product(options.cell, ((1, 32), (16, 64), (32, 128))):
+        scans = Scans(cell, 128, batch, hidden, keep=False)
+        agree(*scans.check(), f"equations, {cell}, {batch}, {hidden}")
+        vectors = 128 * batch * -(-hidden // lanes("float32"))
+        found = Rounds({"seconds": side(scans.equations, options.seconds)}, options)
+        each = found.spread(lambda s, count=vectors: s / count * 1e9, "seconds")
+        yield Row(
+            {"cell": cell, "N": batch, "hidden": hidden}, each, "ns a vector", each, "ns",
+            others_share=found.others_share,
+        )  # fmt: skip
 
 
 def batch1(options: argparse.Namespace) -> Iterator[Row]:
@@ -617,7 +636,7 @@ def first(options: argparse.Namespace) -> Iterator[Row]:
 
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
     function.__name__: function
-    for function in (recurrent, batch1, streaming, float64, threads, growth, first)
+    for function in (recurrent, equations, batch1, streaming, float64, threads, growth, first)
 }
 
 

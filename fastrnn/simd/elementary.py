@@ -58,8 +58,8 @@ def _newton_steps(x: Vector) -> range:
 def reciprocal(typing_context: Any, x: Any) -> Any:
     """1 / x, within 0.6 ulp where x and 1 / x are normal numbers.
 
-    By Newton's iteration where the CPU has an estimate of 14 bits: an LSTM's equations take 43 ns a
-    vector and not 66 (Emerald Rapids).
+    By Newton's iteration where the CPU has an estimate of 14 bits: the equations of an LSTM of 128
+    units, 32 rows at a time, take 0.97 of the time that they take with divisions (Emerald Rapids).
     """
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
