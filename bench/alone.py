@@ -124,7 +124,7 @@ class Scans:
         ]  # fmt: skip
         drivers = drivers_of(self._cell)
         before += [self._work, *read, *weights, *end]
-        #: The scan of all times, its equations, and the gradients' scan, which begins from the first.
+        #: The scan of all times, its equations, and the gradients' scan, which begins from it.
         self.forward = functools.partial(drivers.scan_forward, *before)
         self.equations = functools.partial(drivers.equations, *before)
         self.backward = functools.partial(drivers.scan_backward, *back)

@@ -108,8 +108,8 @@ def run_units(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scrat
     """The cell's equations for a vector of units from unit j on, of row n of the batch.
 
     If `PAIRED`, for another vector as well, `down` rows and `right` units farther, both whole:
-    their chains of operations run side by side. An LSTM's equations, 32 rows of 128 units at a time,
-    then take 0.82 of the time (``bench/limits.py equations``; Emerald Rapids).
+    their chains of operations run side by side. An LSTM's equations, 32 rows of 128 units at a
+    time, then take 0.82 of the time (``bench/limits.py equations``; Emerald Rapids).
     """
     batch, hidden = s.batch, s.hidden
     left = hidden - j
