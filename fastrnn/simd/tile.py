@@ -21,8 +21,11 @@ from fastrnn.simd import cpu
 from fastrnn.simd.memory import load_at, pointer, prefetch, store_at
 from fastrnn.simd.vector import INT, Vector, llvm_intrinsic, splat
 
-#: Steps of k in one turn of the loop.
+#: Steps of k in one turn of the loop, at most.
 UNROLL = 4
+#: Loads of a panel in one turn for one row, at most: of 30 or more the prefetcher of Zen 5 loses
+#: track, and the second-level cache gives 130, not 200 GB/s.
+LOADS_MAX = 24
 #: Independent sums that hide the latency of FMA (4 cycles, 2 a cycle).
 CHAINS = 8
 #: Widest panel, in vectors.
@@ -95,9 +98,17 @@ class MicroKernel:
         values = body(*carried)
         for phi, value in zip(carried, [builder.add(carried[0], INT(step)), *values]):
             phi.add_incoming(value, builder.block)
-        builder.branch(head)
+        builder.branch(head).set_metadata("llvm.loop", self._as_written())
         builder.position_at_end(after)
         return carried
+
+    def _as_written(self) -> ir.MDValue:
+        """The mark of a loop that LLVM must not unroll: how far, it does not know."""
+        module = self.function.module
+        rule = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+        mark = ir.MDValue(module, [], str(len(module.metadata)))
+        mark.operands = (mark, rule)  # What marks a loop names itself first.
+        return mark
 
 
 class _Tile(MicroKernel):
@@ -111,6 +122,8 @@ class _Tile(MicroKernel):
         # cut anywhere, and the same bits come out.
         while rows == 1 and self.chains < UNROLL and self.sums * self.chains < CHAINS:
             self.chains *= 2
+        many = rows == 1 and vectors * UNROLL > LOADS_MAX
+        self.unroll = UNROLL // 2 if many else UNROLL
         element = vector.llvm().element.as_pointer()
         super().__init__(
             module,
@@ -128,8 +141,9 @@ class _Tile(MicroKernel):
             self._fetch_result()
         zero = ir.Constant(self.vector.llvm(), [0.0] * self.vector.lanes)
         start: list[ir.Value] = [INT(0), INT(0), *[zero] * (self.sums * self.chains)]
-        unrolled_end = builder.and_(self.k, INT(-UNROLL))
-        start = self.loop(start, unrolled_end, UNROLL, functools.partial(self._turn, UNROLL))
+        unrolled_end = builder.and_(self.k, INT(-self.unroll))
+        turn = functools.partial(self._turn, self.unroll)
+        start = self.loop(start, unrolled_end, self.unroll, turn)
         _, _, *sums = self.loop(start, self.k, 1, functools.partial(self._turn, 1))
         for chain in range(1, self.chains):
             part = sums[chain * self.sums : (chain + 1) * self.sums]
