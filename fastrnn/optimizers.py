@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from fastrnn.simd.functions import rsqrt, sqrt
+from fastrnn.simd.functions import sqrt
 
 
 class Hyper(NamedTuple):
@@ -93,7 +93,7 @@ def nesterov(h: Hyper, g: Any, p: Any, v: Any) -> Any:
 def adagrad(h: Hyper, g: Any, p: Any, s: Any) -> Any:
     """Duchi, Hazan and Singer 2011, eps under the root as min-char-rnn has it."""
     s = s + g * g
-    return p - h.rate * g * rsqrt(s + h.eps), (s,)
+    return p - h.rate * g / sqrt(s + h.eps), (s,)
 
 
 def rmsprop(h: Hyper, g: Any, p: Any, s: Any) -> Any:

@@ -14,8 +14,6 @@ import numpy as np
 import pytest
 from conftest import DTYPES, FLOATS, PLAIN
 
-from fastrnn.simd.functions import rsqrt
-
 pytestmark = pytest.mark.skipif(PLAIN, reason="vectors of registers need the JIT")
 
 ULP = {np.float32: 2.0, np.float64: 4.0}
@@ -69,23 +67,6 @@ def test_errors_are_a_few_ulp(name: str, dtype: Any, bench: Any, vector_forms: A
     lowest, highest = {"exp": (0, np.inf), "tanh": (-1, 1), "sigmoid": (0, 1)}[name]
     assert y[~nan].min() >= lowest
     assert y[~nan].max() <= highest
-
-
-@DTYPES
-def test_reciprocal_roots_of_normal_numbers(dtype: Any, bench: ModuleType) -> None:
-    kind, wide = np.finfo(dtype), np.float64 if dtype is np.float32 else np.longdouble
-    if np.finfo(wide).nmant <= kind.nmant:
-        pytest.skip("no wider type here to judge float64 by")
-    exponents = np.random.default_rng(0).uniform(kind.minexp, kind.maxexp - 1, 200_000)
-    x = np.concatenate([2**exponents, [kind.smallest_normal, kind.max, 1, 4]]).astype(dtype)
-    y = np.empty_like(x)
-    bench.kernel("rsqrt")(y, x, 32 // x.itemsize)
-    truth = 1 / np.sqrt(x.astype(wide))
-    assert np.abs((y - truth) / truth).max() <= 0.75 * kind.eps  # at most 1.5 ulp
-    np.testing.assert_allclose(rsqrt(x), truth.astype(dtype), rtol=2 * kind.eps)
-    special, ends = np.array([0, np.inf, np.nan], dtype), np.empty(3, dtype)
-    bench.kernel("rsqrt")(ends, special, 32 // x.itemsize)
-    np.testing.assert_array_equal(ends, [np.inf, 0, np.nan])
 
 
 def limits(dtype: Any) -> dict[str, float]:

@@ -36,9 +36,6 @@ _AVX512 = "avx512f" in features()
 #: Bytes of one logical vector. LLVM splits it where registers are narrower (NEON).
 VECTOR_BYTES = 64 if _AVX512 else 32
 
-#: Whether it estimates reciprocals of such a vector to 14 bits.
-ESTIMATES = _AVX512
-
 #: Whether one store writes a whole cache line, which may then go past the caches.
 STORES_LINES = _AVX512
 

@@ -1,15 +1,13 @@
-"""What exp, tanh and sigmoid are made of: polynomials, powers of two, reciprocals."""
+"""What exp, tanh and sigmoid are made of: polynomials and powers of two."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastrnn.simd import cpu
-from fastrnn.simd.vector import FLAGS, Vector, as_vector, halves, joined, llvm_intrinsic, vector_of
+from fastrnn.simd.vector import Vector, as_vector, llvm_intrinsic, vector_of
 
 
 def _elementwise(name: str, arity: int) -> Any:
@@ -31,69 +29,6 @@ def _elementwise(name: str, arity: int) -> Any:
     if arity == 2:
         return intrinsic(lambda typing_context, x, y: build((x, y)))
     return intrinsic(lambda typing_context, x, y, z: build((x, y, z)))
-
-
-def _estimate(builder: ir.IRBuilder, name: str, x: ir.Value, *, pair: bool) -> ir.Value:
-    """The CPU's estimate `name` to 14 bits, of 64 bytes at a time."""
-    parts = halves(builder, x) if pair else [x]
-    kind = parts[0].type
-    mask = ir.IntType(kind.count)
-    suffix = "ps" if isinstance(kind.element, ir.FloatType) else "pd"
-    function = cgutils.get_or_insert_function(
-        builder.module,
-        ir.FunctionType(kind, [kind, kind, mask]),
-        f"llvm.x86.avx512.{name}.{suffix}.512",
-    )
-    zero = ir.Constant(kind, [0.0] * kind.count)
-    estimates = [builder.call(function, [part, zero, mask(-1)]) for part in parts]
-    return joined(builder, *estimates) if pair else estimates[0]
-
-
-def _newton_steps(x: Vector) -> range:
-    """As many as make 14 bits all of a number's."""
-    return range(1 if x.dtype.bitwidth == 32 else 2)
-
-
-@intrinsic
-def reciprocal(typing_context: Any, x: Any) -> Any:
-    """1 / x, within 0.6 ulp where x and 1 / x are normal numbers.
-
-    By Newton's iteration where the CPU has an estimate of 14 bits: the equations of an LSTM of 128
-    units, 32 rows at a time, take 0.97 of the time that they take with divisions (Emerald Rapids).
-    """
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        one = ir.Constant(x.llvm(), [1.0] * x.lanes)
-        if not cpu.ESTIMATES:
-            return builder.fdiv(one, args[0], flags=FLAGS)
-        y = _estimate(builder, "rcp14", args[0], pair=x.pair)
-        minus = builder.fneg(args[0])
-        for _ in _newton_steps(x):
-            error = llvm_intrinsic(builder, "fma", [minus, y, one])
-            y = llvm_intrinsic(builder, "fma", [y, error, y])
-        return y
-
-    return x(x), generate
-
-
-@intrinsic
-def reciprocal_root(typing_context: Any, x: Any) -> Any:
-    """1 / sqrt(x), within 1.5 ulp where x is a positive normal number; see `reciprocal`."""
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        one, half = (ir.Constant(x.llvm(), [value] * x.lanes) for value in (1.0, 0.5))
-        if not cpu.ESTIMATES:
-            return builder.fdiv(one, llvm_intrinsic(builder, "sqrt", [args[0]]), flags=FLAGS)
-        y = _estimate(builder, "rsqrt14", args[0], pair=x.pair)
-        for _ in _newton_steps(x):
-            minus = builder.fneg(builder.fmul(args[0], y))
-            error = llvm_intrinsic(builder, "fma", [minus, y, one])
-            better = llvm_intrinsic(builder, "fma", [builder.fmul(half, y), error, y])
-            # Of zero and infinity the estimates are right, and 0 times infinity is NaN.
-            y = builder.select(builder.fcmp_ordered("ord", error, error), better, y)
-        return y
-
-    return x(x), generate
 
 
 fma = _elementwise("fma", 3)

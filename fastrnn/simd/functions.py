@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["exp", "rsqrt", "sigmoid", "sqrt", "tanh", "where"]
+__all__ = ["exp", "sigmoid", "sqrt", "tanh", "where"]
 
 
 def exp(x: Any) -> Any:
@@ -32,11 +32,6 @@ def sigmoid(x: Any) -> Any:
 def sqrt(x: Any) -> Any:
     """Square root."""
     return np.sqrt(x)
-
-
-def rsqrt(x: Any) -> Any:
-    """1 / sqrt(x), of positive normal numbers."""
-    return 1 / np.sqrt(x)
 
 
 def where(condition: Any, chosen: Any, otherwise: Any) -> Any:

@@ -20,8 +20,6 @@ from fastrnn.simd.elementary import (
     copysign,
     fma,
     polynomial,
-    reciprocal,
-    reciprocal_root,
     shift_integer,
     shifted_power_of_two,
     square_root,
@@ -94,7 +92,7 @@ def divide_by_difference(a, b, c):
     Then ``a - b y`` is exact, and the quotient's remainder can be put back without the rounding
     error of the divisor: tanh has 1.9 ulp and not 2.5.
     """
-    inverse = reciprocal(b - c)
+    inverse = 1 / (b - c)
     y = a * inverse
     remainder = fma(c, y, fma(-b, y, a))
     return fma(remainder, inverse, y)
@@ -173,7 +171,7 @@ def _sigmoid(x):
         r = rest(-x_low, unshift_integer(shifted))
         head = 1 + scale
         decayed = fma(scale, fma(r * r, q(r), r), scale - (head - 1))
-        return functions.where(x < smallest, 0, reciprocal(head + decayed))
+        return functions.where(x < smallest, 0, 1 / (head + decayed))
 
     return sigmoid
 
@@ -182,11 +180,4 @@ def _sigmoid(x):
 def _sqrt(x):
     if isinstance(x, Vector):
         return lambda x: square_root(x)
-    return None
-
-
-@overload(functions.rsqrt)
-def _rsqrt(x):
-    if isinstance(x, Vector):
-        return lambda x: reciprocal_root(x)
     return None
