@@ -218,6 +218,17 @@ def test_both_stages_backward_are_the_derivatives_of_the_forward_ones(cell: Any)
         assert_close(gradient, numeric, K_EQUATIONS * FD_STEP**2, f"argument {place}")
 
 
+@DTYPES
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
+def test_a_row_has_the_same_bits_alone_and_in_a_pair(cell: Any, dtype: Any) -> None:
+    """Products and sums are fused alike where equations run on two vectors at once."""
+    layer: Any = Recurrent(cell, 5, 64, dtype=dtype, seed=0)
+    x = normal((6, 9, 5), dtype)
+    whole, _ = layer(x)
+    for rows in (5, 6, 7):  # the last row is alone in every other one
+        np.testing.assert_array_equal(layer(x[:, :rows])[0], whole[:, :rows])
+
+
 def test_states_of_a_cell_with_several_are_named_in_errors() -> None:
     layer: Any = Recurrent(LSTM, 3, 5)
     x, good = np.zeros((4, 2, 3), np.float32), np.zeros((1, 2, 5), np.float32)

@@ -19,8 +19,6 @@ from numba.extending import intrinsic, lower_builtin, models, overload, register
 from fastrnn.simd import cpu, functions
 
 INT = ir.IntType(64)
-#: Lets LLVM fuse a product and a sum. NaN, infinities and signed zeros keep their meaning.
-FLAGS = ("contract",)
 
 
 class Vector(types.Type):
@@ -138,10 +136,39 @@ def _comparison(symbol: str) -> Callable[[ir.IRBuilder, list[ir.Value]], ir.Valu
     return lambda builder, operands: builder.fcmp_ordered(symbol, *operands)
 
 
-_define_operator(operator.add, lambda b, x: b.fadd(*x, flags=FLAGS))
-_define_operator(operator.sub, lambda b, x: b.fsub(*x, flags=FLAGS))
-_define_operator(operator.mul, lambda b, x: b.fmul(*x, flags=FLAGS))
-_define_operator(operator.truediv, lambda b, x: b.fdiv(*x, flags=FLAGS))
+def _is_product(value: ir.Value) -> bool:
+    return isinstance(value, ir.Instruction) and value.opname == "fmul"
+
+
+def _fused_sum(builder: ir.IRBuilder, operands: list[ir.Value]) -> ir.Value:
+    """x + y in one rounding if one of them is a product, the first one if both are.
+
+    LLVM would fuse them too, but of ``f * c + i * g`` it chose one product here and the other
+    there: an LSTM's bits differed from one size of a team to another.
+    """
+    x, y = operands
+    if _is_product(x):
+        return llvm_intrinsic(builder, "fma", [*x.operands, y])
+    if _is_product(y):
+        return llvm_intrinsic(builder, "fma", [*y.operands, x])
+    return builder.fadd(x, y)
+
+
+def _fused_difference(builder: ir.IRBuilder, operands: list[ir.Value]) -> ir.Value:
+    """x - y, as `_fused_sum`."""
+    x, y = operands
+    if _is_product(x):
+        return llvm_intrinsic(builder, "fma", [*x.operands, builder.fneg(y)])
+    if _is_product(y):
+        a, b = y.operands
+        return llvm_intrinsic(builder, "fma", [builder.fneg(a), b, x])
+    return builder.fsub(x, y)
+
+
+_define_operator(operator.add, _fused_sum)
+_define_operator(operator.sub, _fused_difference)
+_define_operator(operator.mul, lambda b, x: b.fmul(*x))
+_define_operator(operator.truediv, lambda b, x: b.fdiv(*x))
 _define_operator(operator.neg, lambda b, x: b.fneg(*x), arity=1)
 _define_operator(abs, lambda b, x: llvm_intrinsic(b, "fabs", x), arity=1)
 for _compare, _symbol in (
@@ -216,9 +243,7 @@ def _tuple_function(arrange: Callable[..., list[Any]]) -> Any:
 
 def _arrange_preactivations(builder: Any, x: list[Any], r: list[Any], apart: int) -> list[Any]:
     summed = len(x) - apart
-    sums = [
-        builder.fadd(a, b, flags=FLAGS) if builder else None for a, b in zip(x[:summed], r[:summed])
-    ]
+    sums = [builder.fadd(a, b) if builder else None for a, b in zip(x[:summed], r[:summed])]
     return [*sums, *x[summed:], *r[summed:]]
 
 
@@ -238,7 +263,7 @@ def add_each(typing_context: Any, x: Any, y: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         pairs = zip(*(cgutils.unpack_tuple(builder, a) for a in args))
-        return context.make_tuple(builder, x, [builder.fadd(*p, flags=FLAGS) for p in pairs])
+        return context.make_tuple(builder, x, [builder.fadd(*p) for p in pairs])
 
     return x(x, y), generate
 
