@@ -84,9 +84,10 @@ class Scans:
     ----------
     plan : LayerPlan
     forward_flops, backward_flops : int
-        Sums and products of the recurrent products; the last step's gradient has none.
+        Sums and products of the recurrent products; the first step, from a state of zero, and the
+        last step's gradient have none.
     weight_bytes : int
-        Of the recurrent weights, which every step reads.
+        Of the recurrent weights, which every step but the first reads.
     """
 
     def __init__(self, cell: str, time: int, batch: int, hidden: int, *, keep: bool) -> None:
@@ -100,7 +101,7 @@ class Scans:
         assert time % block == 0, f"T must be a multiple of {block}, got {time}"
         problem.x[...] = np.tile(problem.x[:block], (time // block, 1, 1))
         step = 2 * batch * GATES[cell] * hidden * hidden
-        self.forward_flops, self.backward_flops = time * step, (time - 1) * step
+        self.forward_flops = self.backward_flops = (time - 1) * step
         self.weight_bytes = params["weight_hh_l0"].nbytes
 
         states, none = len(self._cell.states), np.empty(0, dtype)
@@ -119,8 +120,8 @@ class Scans:
         before: list[Any] = [array.reshape(-1) for array in kept]
         back: list[Any] = [
             *(np.empty_like(value) for value in flat.values()), none, none, False,
-            self._carry.reshape(-1), self._back_work, problem.ones.reshape(-1), *before, *read,
-            *weights, *end,
+            self._carry.reshape(-1), True, self._back_work, problem.ones.reshape(-1), *before,
+            *read, *weights, *end,
         ]  # fmt: skip
         drivers = drivers_of(self._cell)
         before += [self._work, *read, *weights, *end]
@@ -129,7 +130,7 @@ class Scans:
         self.equations = functools.partial(drivers.equations, *before)
         self.backward = functools.partial(drivers.scan_backward, *back)
         self._whole = (
-            functools.partial(drivers.pack_forward, self._work, *weights, *biases, *end[1:]),
+            functools.partial(drivers.pack_forward, self._work, *weights, *biases, True, *end[1:]),
             functools.partial(drivers.run_forward, *before),
             functools.partial(drivers.run_backward, *back),
         )

@@ -203,7 +203,10 @@ def calls_of(layer: Any, problem: Problem) -> dict[str, Callable[[], dict[str, A
 
     def train() -> dict[str, Array]:
         output, _, tape = layer.forward(x)
-        return {"output": output, **layer.backward(tape, ones, wants_x=False).params}
+        return {
+            "output": output,
+            **layer.backward(tape, ones, wants_x=False, wants_state=False).params,
+        }
 
     return {"infer": lambda: {"output": layer(x)[0]}, "train": train}
 
@@ -275,7 +278,7 @@ def batch1(options: argparse.Namespace) -> Iterator[Row]:
         limit = functools.partial(load_gbytes, level, LIMIT_SECONDS)
         sides: dict[str, Side] = {"seconds": side(scans.forward, options.seconds), level: limit}
         found = Rounds(sides, options)
-        speed = functools.partial(_speed, steps * scans.weight_bytes)
+        speed = functools.partial(_speed, (steps - 1) * scans.weight_bytes)
         yield Row(
             {"cell": cell, "hidden": hidden, "T": steps},
             found.spread(speed, "seconds"), "GB/s",

@@ -90,7 +90,9 @@ class Fastrnn:
 
         def train() -> tuple[Any, Mapping[str, Any]]:
             output, _, tape = layer.forward(x)
-            return output, layer.backward(tape, d_output=ones, wants_x=False).params
+            return output, layer.backward(
+                tape, d_output=ones, wants_x=False, wants_state=False
+            ).params
 
         return Calls(lambda: layer(x)[0], train)
 

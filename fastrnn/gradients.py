@@ -194,7 +194,7 @@ def _compare(layer: Recurrent[Any], rng: np.random.Generator) -> dict[str, tuple
         return float(sum(part.sum() for part in terms()))
 
     least = max(1.0, 1e-3 * float(sum(np.abs(part).sum() for part in terms())))
-    d_firsts = grads.state if len(names) > 1 else (grads.state,)
+    d_firsts: Any = grads.state if len(names) > 1 else (grads.state,)
     pairs = {"x": (x, grads.x)}
     pairs |= {n: (s, d) for n, s, d in zip(names, states, d_firsts, strict=True)}
     pairs |= {name: (p, grads.params[name]) for name, p in layer.params.items()}

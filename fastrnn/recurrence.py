@@ -179,13 +179,14 @@ def backward(
     pool: WorkspacePool,
     *,
     wants_x: bool,
+    wants_state: bool = True,
     threads: int | None = None,
     into: Array | None = None,
 ) -> Array:
     """BPTT of one layer: set `grads` and return the gradient of the input, empty if not wanted.
 
-    `carry` (D, S, N, H) holds the gradients of the last states, and those of the initial states on
-    return. `into` is the flat memory of the input's gradient, new if None.
+    `carry` (D, S, N, H) holds the gradients of the last states, and on return those of the initial
+    states if they are wanted. `into` is the flat memory of the input's gradient, new if None.
     """
     directions = len(weights)
     dtype = carry.dtype
@@ -201,8 +202,8 @@ def backward(
         work = pool.take(plan, dtype, 0)
         run_team(
             _drivers(cell).backward, plan.threads,
-            *g, d_x, direction > 0, carry[direction].reshape(-1), work.numbers, d_output,
-            kept.h.reshape(-1), kept.memory[direction].reshape(-1),
+            *g, d_x, direction > 0, carry[direction].reshape(-1), wants_state, work.numbers,
+            d_output, kept.h.reshape(-1), kept.memory[direction].reshape(-1),
             kept.saved[direction].reshape(-1), x.floats, x.tokens,
             w.weight_ih, w.weight_hh, w.units, plan.numbers,
         )  # fmt: skip

@@ -82,7 +82,7 @@ class Stream:
         self._drivers = _drivers(cell)
         for plan, w, work in zip(plans, weights, self._buffers.work, strict=True):
             self._drivers.pack(
-                work, w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh, _alone(), plan.layer
+                work, w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh, True, _alone(), plan.layer
             )
         self.handle = self._make_handle(plans, batch, inputs, hidden, outputs, work_size)
 

@@ -322,9 +322,33 @@ def test_absent_gradients_are_zeros(cell: Any, dtype: Any) -> None:
         np.testing.assert_array_equal(some.x, all_.x)
         np.testing.assert_array_equal(some.state, all_.state)
         np.testing.assert_array_equal(some.flat, all_.flat)
-    unwanted = layer.backward(tape, d_output, wants_x=False)
+    unwanted = layer.backward(tape, d_output, wants_x=False, wants_state=False)
     assert unwanted.x is None
+    assert unwanted.state is None
     np.testing.assert_array_equal(unwanted.flat, layer.backward(tape, d_output).flat)
+
+
+@DTYPES
+@pytest.mark.parametrize("time", [1, 2, BLOCK_ROWS + 3])
+@pytest.mark.parametrize("batch", [1, 5, 9])
+def test_a_first_step_from_zero_is_that_of_the_naive_network(
+    time: int, batch: int, dtype: Any
+) -> None:
+    """It multiplies nothing, and its gradients are those of a step that does."""
+    layer = make_layer(RNN_TANH, 3, 20, 2, bidirectional=True, dtype=dtype)
+    x, d_output = normal((time, batch, 3), dtype), normal((time, batch, 40), dtype, 1)
+    zeros = np.zeros((4, batch, 20), dtype)
+    assert compare(layer, x, None, d_output, None, K_NAIVE * time * eps(dtype))
+    some = layer.forward(x)
+    for one, other in zip(some[:2], layer.forward(x, zeros)[:2], strict=True):
+        assert one.tobytes() == other.tobytes()
+    # One number that is not zero, and all is multiplied again: sums in another order.
+    nearly = zeros.copy()
+    nearly[:, -1, -1] = eps(dtype)
+    output, _, tape = layer.forward(x, nearly)
+    assert_close(output, some[0], K_NAIVE * eps(dtype))
+    near = layer.backward(tape, d_output).flat
+    assert_close(layer.backward(some[2], d_output).flat, near, K_NAIVE * time * eps(dtype))
 
 
 # --- numbers that are not finite ---

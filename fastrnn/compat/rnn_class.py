@@ -219,7 +219,7 @@ class RNN(NamedWeights):
         views["Why"][...], views["by"][...] = rows.T @ h, rows.sum(axis=0)
         recurrence.backward(
             RNN_TANH, read, kept, d_output, carry, [self._weights_of(self._parameters.flat)],
-            [self._weights_of(grads)], self._pool, wants_x=False,
+            [self._weights_of(grads)], self._pool, wants_x=False, wants_state=False,
         )  # fmt: skip
         self._parameters.flat[...] -= self.dtype.type(rate) * grads
         self._last, self._trained_on_words = None, read.is_tokens

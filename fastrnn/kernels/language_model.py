@@ -130,7 +130,7 @@ def forward_layer(layer, params, offsets, h, memory, saved, work, x, tokens, pac
     w_hh = params[o[1] : o[1] + rows * scan.hidden]
     if packs:
         b_ih, b_hh = params[o[2] : o[2] + rows], params[o[3] : o[3] + rows]
-        pack_forward(work, w_ih, w_hh, b_ih, b_hh, team, p)
+        pack_forward(work, w_ih, w_hh, b_ih, b_hh, True, team, p)
     of_layer = h[layer * size : (layer + 1) * size]
     below = h[(layer - 1) * size + step : layer * size] if layer > 0 else x
     memory_size = OTHERS * scan.ring * step
@@ -211,7 +211,7 @@ def backward_layer(layer, params, grads, offsets, d_output, d_x, carry, work, h,
     saved_size = p.time * SAVED * step
     run_backward(
         grads[ih:ih_end], grads[hh:hh_end], grads[b_ih : b_ih + rows], grads[b_hh : b_hh + rows],
-        grads[:0], d_x, False, carry, work, d_output, of_layer,
+        grads[:0], d_x, False, carry, False, work, d_output, of_layer,
         memory[layer * memory_size : (layer + 1) * memory_size],
         saved[layer * saved_size : (layer + 1) * saved_size], below, tokens,
         params[ih:ih_end], params[hh:hh_end], params[:0], team, p,

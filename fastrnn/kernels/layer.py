@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.primitives import (
     column_sums,
     copy,
     fill_rows,
     flush_denormals,
     gather,
+    is_zero,
     pack,
     pack_gates,
     product,
@@ -74,10 +76,11 @@ class Layer(NamedTuple):
     scratch_size: int
 
 
-def pack_forward(work, w_ih, w_hh, b_ih, b_hh, team, p):
-    """Bring the weights into the order of the forward scan."""
+def pack_forward(work, w_ih, w_hh, b_ih, b_hh, recurrent, team, p):
+    """Bring the weights into the order of the forward scan, those of h if it is `recurrent`."""
     hidden = p.scan.hidden
-    for gate in range(0, GATES if RECURRENT and not p.scan.unpacked else 0, TOGETHER):
+    packs_state = RECURRENT and recurrent and not p.scan.unpacked
+    for gate in range(0, GATES if packs_state else 0, TOGETHER):
         pack_gates(work, p.recurrent_panels + gate * p.gate_panels,
                    w_hh[gate * hidden * hidden :], TOGETHER, hidden, hidden, p.scan.width,
                    team)  # fmt: skip
@@ -157,12 +160,12 @@ def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, team, p):
                          start, count, part if p.stripes > 1 else team, s)  # fmt: skip
 
 
-def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
-                 h, memory, saved, x, tokens, w_ih, w_hh, units, team, p):  # fmt: skip
+def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wants_state, work,
+                 d_output, h, memory, saved, x, tokens, w_ih, w_hh, units, team, p):  # fmt: skip
     """BPTT: set the gradients of the parameters and that of the input, or add to the latter.
 
     `carry` (S, N, H) holds the gradients of the last states, and those of the initial states on
-    return. `d_x` and `d_output` may be empty: not wanted, and zero.
+    return if it `wants_state`. `d_x` and `d_output` may be empty: not wanted, and zero.
     """
     s = p.scan
     batch, hidden = s.batch, s.hidden
@@ -174,8 +177,10 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wor
     reverse = s.direction < 0
     blocks = (p.time + p.block - 1) // p.block
     first_step = 0
-    if RECURRENT:
+    if RECURRENT and (LATE or wants_state or p.time > 1):
         pack(work, p.recurrent_panels, w_hh, 0, hidden, 1, gates_hidden, hidden, s.back_width, team)
+    # States of zero add nothing to the gradient of what multiplies them.
+    resting = batch if RECURRENT and at_rest(h, p) else 0
     if d_x.size:
         pack(work, p.input_panels, w_ih, 0, p.inputs, 1, gates_hidden, p.inputs, p.width, team)
     set_zero(d_units, team)
@@ -202,12 +207,16 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wor
         skipped = step if reverse else 0
         first, end = share_rows(gates_hidden, team)
         if RECURRENT:
+            of_rest = resting if i == blocks - 1 else 0
+            omitted = 0 if reverse else of_rest
             before = (start + (2 if reverse else 0)) * batch * s.stride + s.column
-            pack(work, p.row_panels, h, before, s.stride, 1, rows, hidden, p.width, team)
+            pack(work, p.row_panels, h, before + omitted * s.stride, s.stride, 1, rows - of_rest,
+                 hidden, p.width, team)  # fmt: skip
             wait(team)
             low, high = share_rows(of_h, team)
-            product(d_w_hh, low * hidden, hidden, work, r_delta + skipped + low,
-                    1, gates_hidden, work, p.row_panels, high - low, rows, hidden, i > 0,
+            product(d_w_hh, low * hidden, hidden,
+                    work, r_delta + skipped + omitted * gates_hidden + low, 1, gates_hidden,
+                    work, p.row_panels, high - low, rows - of_rest, hidden, i > 0,
                     work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         if LATE:
             # Of late gates, what their weights multiplied: the last that is saved.
@@ -247,11 +256,11 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wor
                         rows, end - first, i > 0)  # fmt: skip
         first_step = r_delta + (count * step if reverse else 0)
         wait(team)
-    if LATE and blocks:
+    if LATE and wants_state and blocks:
         # Panels of the gates that multiply h alone.
         pack(work, p.recurrent_panels, w_hh, 0, hidden, 1, of_h, hidden, s.back_width, team)
         wait(team)
-    if RECURRENT and blocks:
+    if RECURRENT and wants_state and blocks:
         low, high = share_rows(batch, team)
         product(carry, low * hidden, hidden, work, first_step + low * gates_hidden,
                 gates_hidden, 1, work, p.recurrent_panels, high - low, of_h, hidden,
@@ -267,10 +276,24 @@ def set_zero(array, team):
     fill_rows(array, first, 0, array[:0], 1, end - first)
 
 
+@kernel
+def start_of(p):
+    """The slot of the initial states."""
+    return 0 if p.scan.direction > 0 else p.time + 1
+
+
+@kernel
+def at_rest(h, p):
+    """Whether h begins at zero."""
+    s = p.scan
+    at = start_of(p) * s.batch * s.stride + s.column
+    return is_zero(h, at, s.stride, s.batch, s.hidden)
+
+
 def begin_states(h, memory, states, first, stride, given, team, p):
     """Set the initial states, to those that are `given` or to zero."""
     s = p.scan
-    slot = 0 if s.direction > 0 else p.time + 1
+    slot = start_of(p)
     row, end = share(s.batch, team)
     for n in range(row, end):
         to, of = (slot * s.batch + n) * s.stride + s.column, first + n * s.hidden
@@ -340,7 +363,12 @@ def forward(h, memory, saved, states, first, stride, given, work, seal, x, token
             wait(of_team)
             _, checksum = sealed(seal, of_input, of_state, of_x, of_r, of_team)
     if not packed:
-        pack_forward(work, of_input, of_state, of_x, of_r, of_team, p)
+        recurrent = True
+        # Panels that are kept serve other states, too.
+        if p.time == 1 and not seal.size:
+            wait(of_team)
+            recurrent = not at_rest(h, p)
+        pack_forward(work, of_input, of_state, of_x, of_r, recurrent, of_team, p)
     run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, of_team, p)
     wait(of_team)
     end_states(h, memory, states, first, stride, of_team, p)
@@ -349,13 +377,13 @@ def forward(h, memory, saved, states, first, stride, given, work, seal, x, token
     finish(of_team)
 
 
-def backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
-             h, memory, saved, x, tokens, w_ih, w_hh, units, team, plan):  # fmt: skip
+def backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wants_state, work,
+             d_output, h, memory, saved, x, tokens, w_ih, w_hh, units, team, plan):  # fmt: skip
     """`run_backward` in one call, denormals being taken as zero; see `forward`."""
     of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
     begin(of_team)
     before = flush_denormals()
-    run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, work, d_output,
-                 h, memory, saved, x, tokens, w_ih, w_hh, units, of_team, p)  # fmt: skip
+    run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wants_state, work,
+                 d_output, h, memory, saved, x, tokens, w_ih, w_hh, units, of_team, p)  # fmt: skip
     restore_denormals(before)
     finish(of_team)

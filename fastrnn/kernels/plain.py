@@ -103,6 +103,11 @@ def fill_rows(c, c_offset, c_stride, row, rows, columns):
     matrix(c, c_offset, c_stride, 1, rows, columns)[...] = row if row.size else 0
 
 
+def is_zero(a, a_offset, a_stride, rows, columns):
+    """See `fastrnn.kernels.product.is_zero`."""
+    return not matrix(a, a_offset, a_stride, 1, rows, columns).any()
+
+
 def column_sums(sums, a, a_offset, a_stride, rows, columns, add):
     """See `fastrnn.kernels.product.column_sums`."""
     result = matrix(a, a_offset, a_stride, 1, rows, columns).sum(axis=0)

@@ -82,6 +82,7 @@ else:
         column_sums,
         copy,
         fill_rows,
+        is_zero,
         product,
         product_unpacked,
     )
@@ -109,6 +110,7 @@ __all__ = [
     "fold_dots",
     "gather",
     "gradient_norm",
+    "is_zero",
     "late_backward",
     "matvec",
     "pack",

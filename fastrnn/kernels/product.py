@@ -8,6 +8,7 @@ from fastrnn.simd.cpu import VECTOR_BYTES, second_cache
 from fastrnn.simd.dots import dots
 from fastrnn.simd.memory import copy_transposed, load, store
 from fastrnn.simd.tile import LINE, LINES_AHEAD, UNROLL, tile
+from fastrnn.simd.vector import all_zero
 
 #: Steps of k between which the rows of C are left and come back to: a panel of two vectors then
 #: takes 16 KB, half of the first-level cache.
@@ -47,9 +48,7 @@ def product(
                 lanes * width, address, k_start, k_end, first, end, panel_count, base, extra,
             )  # fmt: skip
     if k == 0 and not add:
-        for row in range(rows):
-            for column in range(columns):
-                c[c_offset + row * c_stride + column] = 0
+        fill_rows(c, c_offset, c_stride, c[:0], rows, columns)
 
 
 @kernel
@@ -191,6 +190,17 @@ def fill_rows(c, c_offset, c_stride, row, rows, columns):
                 columns - j,
                 load(row, j, min(columns, row.size) - j),
             )
+
+
+@kernel
+def is_zero(a, a_offset, a_stride, rows, columns):
+    """Whether all of A (rows, columns) is zero."""
+    lanes = VECTOR_BYTES // a.itemsize
+    for i in range(rows):
+        for j in range(0, columns, lanes):
+            if not all_zero(load(a, a_offset + i * a_stride + j, columns - j)):
+                return False
+    return True
 
 
 @kernel

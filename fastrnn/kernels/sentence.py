@@ -58,7 +58,7 @@ def read_sentence(y, h, work, layer_work, x, tokens, u, w, v, p):
     """Set all states but the first one, and the probabilities."""
     none = y[:0]
     time, hidden = p.layer.time, p.layer.scan.hidden
-    pack_forward(layer_work, u, w, none, none, ALONE, p.layer)
+    pack_forward(layer_work, u, w, none, none, True, ALONE, p.layer)
     run_forward(h, none, none, layer_work, x, tokens, u, w, none, ALONE, p.layer)
     multiply(y, p.outputs, h, hidden, hidden, 1, v, 0, 1, hidden, time, hidden, p.outputs,
              work, p)  # fmt: skip

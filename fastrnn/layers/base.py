@@ -162,6 +162,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         d_state: Any = None,
         *,
         wants_x: bool = True,
+        wants_state: bool = True,
     ) -> Grads[State]:
         """Backpropagate through time.
 
@@ -174,8 +175,8 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             length is not read, and the input's gradient is zero there.
         d_state : as the final state, optional
             Gradient of the loss by the final state; zero if None.
-        wants_x : bool
-            Whether to compute the gradient of the input.
+        wants_x, wants_state : bool
+            Whether to compute the gradients of the input and of the initial state.
 
         Returns
         -------
@@ -218,7 +219,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             d_outputs = run(
                 self.cell, tape.inputs[layer], tape.kept[layer], d_outputs, carry[of_layer],
                 self._weights(self.flat, layer), self._weights(flat, layer),
-                self._pool, wants_x=wants, threads=self.threads,
+                self._pool, wants_x=wants, wants_state=wants_state, threads=self.threads,
             )  # fmt: skip
         d_x = None
         if wants_x and not read.is_tokens:
@@ -228,10 +229,11 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             d_x = self._laid_out(array, tape.batched)
         if ragged:
             ragged.give_back()
-        states = [carry[:, i] for i in range(carry.shape[1])]
-        return Grads(
-            d_x, self._state_out(states, tape.batched), self._parameters.views_of(parts), flat
-        )
+        d_initial = None
+        if wants_state:
+            states = [carry[:, i] for i in range(carry.shape[1])]
+            d_initial = self._state_out(states, tape.batched)
+        return Grads(d_x, d_initial, self._parameters.views_of(parts), flat)
 
     def stream(
         self, batch: int = 1, *, readout: tuple[ArrayLike, ArrayLike | None] | None = None

@@ -231,11 +231,13 @@ class Ragged:
         pool: WorkspacePool,
         *,
         wants_x: bool,
+        wants_state: bool = True,
         threads: int | None = None,
     ) -> Array:
         """As `recurrence.backward`: `d_output` (rows, D, H) flat, zero in padding, or empty.
 
-        It is overwritten.
+        It is overwritten. The gradients of the initial states are those that one segment hands to
+        the one before, and are there whether they are wanted or not.
         """
         directions, hidden = len(weights), carry.shape[3]
         size = x.size if wants_x else 0

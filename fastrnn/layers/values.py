@@ -54,8 +54,8 @@ class Grads(Generic[State]):
     ----------
     x : ndarray of the input's shape, or None
         None if it was not wanted, or if the input was tokens.
-    state : ndarray, or tuple of ndarray
-        Of the initial state, in its shape.
+    state : ndarray, or tuple of ndarray, or None
+        Of the initial state, in its shape; None if it was not wanted.
     params : dict of str to ndarray
         By the parameters' names: views of `flat`.
     flat : ndarray
@@ -63,6 +63,6 @@ class Grads(Generic[State]):
     """
 
     x: Array | None
-    state: State
+    state: State | None
     params: dict[str, Array]
     flat: Array

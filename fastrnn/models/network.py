@@ -281,7 +281,7 @@ class SequenceNetwork:
             d_states[0, -layer.directions :] = by_direction
             d_state = tuple(d_states) if states > 1 else d_states[0]
         wants_x = bool(sizes.embedding) and sizes.trains_embedding
-        found = layer.backward(tape, d_output, d_state, wants_x=wants_x)
+        found = layer.backward(tape, d_output, d_state, wants_x=wants_x, wants_state=False)
         self.grads[: self._inner] = found.flat
         return found.x
 
