@@ -39,7 +39,7 @@ class Drivers(NamedTuple):
     #: The last two with nothing but their scans.
     scan_forward: Any
     scan_backward: Any
-    #: The forward scan without its products either: the cell's equations, on whatever these left.
+    #: The forward scan without its products either: the cell's equations alone.
     equations: Any
 
 

@@ -38,12 +38,13 @@ class Shape(NamedTuple):
     def flops(self, mode: str, cell: str) -> int:
         """Sums and products in the matrix products of ``"infer"`` or ``"train"``.
 
-        Training adds dW_ih, dW_hh and the states' gradients; nobody needs the input's gradient.
+        Training adds dW_ih, dW_hh and the states' gradients; nobody needs the input's gradient, nor
+        that of the initial state, which is zero and multiplied by nothing.
         """
         time, batch, inputs, hidden = self
-        each = 2 * time * batch * GATES[cell] * hidden
-        forward = each * (inputs + hidden)
-        return forward if mode == "infer" else 2 * forward + each * hidden
+        step = 2 * batch * GATES[cell] * hidden
+        of_x, of_h = time * step * inputs, (time - 1) * step * hidden
+        return of_x + of_h if mode == "infer" else 2 * of_x + 3 * of_h
 
 
 class Row(NamedTuple):

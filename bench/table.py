@@ -129,11 +129,12 @@ def _systems(result: dict[str, Any]) -> str:
             f"{row['number']} {row['system']}: {row['name']}{rival(row)}",
             *(f"{row[f'{name}_microseconds']['median']:,.0f}" for name in ("naive", "fastrnn")),
             _ratio(row["ratio"]),
+            f"{row['goal']:g}" if row["goal"] else "-",
             f"{row['most']:.1f}" if row["most"] else "-",
         ]
         for row in result["rows"]
     ]
-    head = ["microseconds", "naive", "fastrnn", "naive / fastrnn", "at the core's peak"]
+    head = ["microseconds", "naive", "fastrnn", "naive / fastrnn", "goal", "at the core's peak"]
     parts = [_machine({**result, "runs": [result]}), _table(head, lines)]
     if result.get("ends"):
         ends = [

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import DTYPES, FLOATS, assert_close, eps, normal
+from conftest import DTYPES, FLOATS, PLAIN, assert_close, eps, normal
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastrnn import gradcheck, reference
-from fastrnn.cells import CELLS, GRU, GRU_RESET_BEFORE, LSTM, Cell
+from fastrnn.cells import CELLS, GRU, GRU_RESET_BEFORE, LSTM, MORE_CELLS, Cell
 from fastrnn.layers import Recurrent
 from fastrnn.plan import BLOCK_ROWS
 from fastrnn.simd.functions import sigmoid, tanh
@@ -218,6 +219,42 @@ def test_both_stages_backward_are_the_derivatives_of_the_forward_ones(cell: Any)
         assert_close(gradient, numeric, K_EQUATIONS * FD_STEP**2, f"argument {place}")
 
 
+#: What its late gate's weights multiply is not zero where h is.
+RAISED = dataclasses.replace(
+    GRU_RESET_BEFORE,
+    name="raised",
+    early=lambda a_r, a_z, h: (sigmoid(a_r) * h + 1, (sigmoid(a_r), sigmoid(a_z))),
+    forward=lambda a_n, r, z, h: ((tanh(a_n) + z * (h - tanh(a_n)),), (r, z, tanh(a_n), r * h + 1)),
+)
+
+
+@DTYPES
+@pytest.mark.parametrize("time", [1, 3])
+@pytest.mark.parametrize("cell", [*CELLS, *MORE_CELLS, RAISED], ids=lambda cell: cell.name)
+def test_a_first_step_from_zero_is_like_one_from_nearly_zero(
+    cell: Any, time: int, dtype: Any
+) -> None:
+    """The first does not multiply h, nor does it read what a call before left."""
+    layer: Any = Recurrent(cell, 3, 20, bidirectional=True, dtype=dtype, seed=0)
+    x, d_output = normal((time, 5, 3), dtype), normal((time, 5, 40), dtype, 1)
+    near = [np.zeros((2, 5, 20), dtype) for _ in cell.states]
+    near[0][:, -1, -1] = eps(dtype)
+    output, _, tape = layer.forward(x, near[0] if len(near) == 1 else tuple(near))
+    expected = layer.backward(tape, d_output)
+    for work in (work for free in layer._pool._free.values() for work in free):
+        work.numbers.fill(np.nan)
+        work.seal.fill(0)
+    at_rest, _, tape = layer.forward(x)
+    assert_close(at_rest, output, K_TORCH * eps(dtype))
+    assert_close(layer(x)[0], output, K_TORCH * eps(dtype))
+    for wants_state in (True, False):
+        grads = layer.backward(tape, d_output, wants_state=wants_state)
+        assert_close(grads.flat, expected.flat, K_TORCH * eps(dtype))
+        assert_close(grads.x, expected.x, K_TORCH * eps(dtype))
+        assert (grads.state is None) == (not wants_state)
+
+
+@pytest.mark.skipif(PLAIN, reason="about pairs of vectors, which need the JIT")
 @DTYPES
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
 def test_a_row_has_the_same_bits_alone_and_in_a_pair(cell: Any, dtype: Any) -> None:

@@ -334,7 +334,7 @@ def test_absent_gradients_are_zeros(cell: Any, dtype: Any) -> None:
 def test_a_first_step_from_zero_is_that_of_the_naive_network(
     time: int, batch: int, dtype: Any
 ) -> None:
-    """It multiplies nothing, and its gradients are those of a step that does."""
+    """It does not multiply h, and its gradients are those of a step that does."""
     layer = make_layer(RNN_TANH, 3, 20, 2, bidirectional=True, dtype=dtype)
     x, d_output = normal((time, batch, 3), dtype), normal((time, batch, 40), dtype, 1)
     zeros = np.zeros((4, batch, 20), dtype)

@@ -85,6 +85,7 @@ def drivers(cell: Cell) -> Drivers:
     names["input_parts"] = jit.bind(layer.input_parts, **names)
     names["set_zero"] = jit.bind(layer.set_zero)
     names["put_copy"] = jit.bind(layer.put_copy)
+    names["at_rest"] = jit.bind(layer.at_rest, **names)
     names["begin_states"] = jit.bind(layer.begin_states, **names)
     names["end_states"] = jit.bind(layer.end_states, **names)
     parts = {

@@ -76,11 +76,11 @@ class Layer(NamedTuple):
     scratch_size: int
 
 
-def pack_forward(work, w_ih, w_hh, b_ih, b_hh, recurrent, team, p):
-    """Bring the weights into the order of the forward scan, those of h if it is `recurrent`."""
+def pack_forward(work, w_ih, w_hh, b_ih, b_hh, multiplies_h, team, p):
+    """Bring the weights into the order of the forward scan, `w_hh` if it `multiplies_h`."""
     hidden = p.scan.hidden
-    packs_state = RECURRENT and recurrent and not p.scan.unpacked
-    for gate in range(0, GATES if packs_state else 0, TOGETHER):
+    packs_h = RECURRENT and multiplies_h and not p.scan.unpacked
+    for gate in range(0, GATES if packs_h else 0, TOGETHER):
         pack_gates(work, p.recurrent_panels + gate * p.gate_panels,
                    w_hh[gate * hidden * hidden :], TOGETHER, hidden, hidden, p.scan.width,
                    team)  # fmt: skip
@@ -145,6 +145,7 @@ def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, team, p):
     scratch = p.scratch + team.member * p.scratch_size
     blocks = (p.time + p.block - 1) // p.block
     wait(team)
+    rests = at_rest(h, p)
     # Unpacked weights serve so few rows that there is one block: nobody overwrites what is read.
     for stripe in range(p.stripes):
         # A stripe is what one thread of a larger team would do.
@@ -156,7 +157,7 @@ def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, team, p):
             if s.by_units or p.unpacked:
                 wait(team)
             scan_forward(h, memory, saved, work, scratch, work, p.x_part, w_hh, units,
-                         work, p.recurrent_panels, x_bias, r_bias,
+                         work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,
                          start, count, part if p.stripes > 1 else team, s)  # fmt: skip
 
 
@@ -180,7 +181,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
     if RECURRENT and (LATE or wants_state or p.time > 1):
         pack(work, p.recurrent_panels, w_hh, 0, hidden, 1, gates_hidden, hidden, s.back_width, team)
     # States of zero add nothing to the gradient of what multiplies them.
-    resting = batch if RECURRENT and at_rest(h, p) else 0
+    rest_rows = batch if at_rest(h, p) else 0
     if d_x.size:
         pack(work, p.input_panels, w_ih, 0, p.inputs, 1, gates_hidden, p.inputs, p.width, team)
     set_zero(d_units, team)
@@ -207,16 +208,16 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
         skipped = step if reverse else 0
         first, end = share_rows(gates_hidden, team)
         if RECURRENT:
-            of_rest = resting if i == blocks - 1 else 0
-            omitted = 0 if reverse else of_rest
+            left_out = rest_rows if i == blocks - 1 else 0
+            skipped_rows = 0 if reverse else left_out
             before = (start + (2 if reverse else 0)) * batch * s.stride + s.column
-            pack(work, p.row_panels, h, before + omitted * s.stride, s.stride, 1, rows - of_rest,
-                 hidden, p.width, team)  # fmt: skip
+            pack(work, p.row_panels, h, before + skipped_rows * s.stride, s.stride, 1,
+                 rows - left_out, hidden, p.width, team)  # fmt: skip
             wait(team)
             low, high = share_rows(of_h, team)
             product(d_w_hh, low * hidden, hidden,
-                    work, r_delta + skipped + omitted * gates_hidden + low, 1, gates_hidden,
-                    work, p.row_panels, high - low, rows - of_rest, hidden, i > 0,
+                    work, r_delta + skipped + skipped_rows * gates_hidden + low, 1, gates_hidden,
+                    work, p.row_panels, high - low, rows - left_out, hidden, i > 0,
                     work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         if LATE:
             # Of late gates, what their weights multiplied: the last that is saved.
@@ -265,7 +266,6 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
         product(carry, low * hidden, hidden, work, first_step + low * gates_hidden,
                 gates_hidden, 1, work, p.recurrent_panels, high - low, of_h, hidden,
                 H_CARRIED, work, scratch, s.back_rows, s.back_width, s.tile)  # fmt: skip
-
     if not (RECURRENT or H_CARRIED) and blocks:
         set_zero(carry[: batch * hidden], team)
 
@@ -282,12 +282,15 @@ def start_of(p):
     return 0 if p.scan.direction > 0 else p.time + 1
 
 
-@kernel
 def at_rest(h, p):
-    """Whether h begins at zero."""
+    """Whether h begins at zero and is multiplied as it is, not as early gates make it.
+
+    Most scans do. One step of an LSTM, 64 rows of 256 units, then takes 0.6 of the time. Weights
+    that are not finite spoil the second step only, and their gradients lack the first one's.
+    """
     s = p.scan
     at = start_of(p) * s.batch * s.stride + s.column
-    return is_zero(h, at, s.stride, s.batch, s.hidden)
+    return RECURRENT and not LATE and is_zero(h, at, s.stride, s.batch, s.hidden)
 
 
 def begin_states(h, memory, states, first, stride, given, team, p):
@@ -363,12 +366,12 @@ def forward(h, memory, saved, states, first, stride, given, work, seal, x, token
             wait(of_team)
             _, checksum = sealed(seal, of_input, of_state, of_x, of_r, of_team)
     if not packed:
-        recurrent = True
+        multiplies_h = True
         # Panels that are kept serve other states, too.
         if p.time == 1 and not seal.size:
             wait(of_team)
-            recurrent = not at_rest(h, p)
-        pack_forward(work, of_input, of_state, of_x, of_r, recurrent, of_team, p)
+            multiplies_h = not at_rest(h, p)
+        pack_forward(work, of_input, of_state, of_x, of_r, multiplies_h, of_team, p)
     run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, of_team, p)
     wait(of_team)
     end_states(h, memory, states, first, stride, of_team, p)

@@ -157,7 +157,7 @@ class _Slots:
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
-                 first, count, team, s):  # fmt: skip
+                 rests, first, count, team, s):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_forward`."""
     if not h.size:
         return
@@ -174,7 +174,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     inputs = x_part[x_offset : x_offset + count * s.batch * GATES * hidden]
     inputs = inputs.reshape(count, s.batch, GATES, hidden) + x_bias.reshape(GATES, hidden)
     states = _Slots(h, memory, s, OTHERS)
-    for turn in range(count) if s.direction > 0 else range(count - 1, -1, -1):
+    for i, turn in enumerate(range(count) if s.direction > 0 else range(count - 1, -1, -1)):
         now = first + turn + 1
         old = states[now - s.direction]
         x = [inputs[turn, :, g] for g in range(GATES)]
@@ -182,6 +182,8 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         if LATE:
             modulated, between = early_forward(x, old, weights)
             x, r = x[EARLY:], [modulated @ w for w in weights[EARLY:]]
+        elif rests and i == 0:
+            r = [np.zeros_like(old[0]) for _ in weights]
         else:
             r = [old[0] @ w for w in weights]
         if APART:

@@ -12,6 +12,7 @@ if jit.DISABLED:
         flush_denormals,
         gather,
         gradient_norm,
+        is_zero,
         late_backward,
         pack,
         pack_gates,

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.panels import ROWS, panel_at, split, split_units, units_at
-from fastrnn.kernels.product import fill_rows, is_zero, multiply_panel, product_unpacked
+from fastrnn.kernels.product import fill_rows, multiply_panel, product_unpacked
 from fastrnn.kernels.team import share, wait
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import (
@@ -153,8 +153,10 @@ def run_units(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scrat
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
-                 first, count, team, s):  # fmt: skip
+                 rests, first, count, team, s):  # fmt: skip
     """Steps of the times first .. first + count - 1, in the scan's direction.
+
+    Where it `rests`, the first of them is one from zero: h is not multiplied by its weights.
 
     `panels` holds `w_hh` transposed, `TOGETHER` gates in each panel; where `w_hh` is read unpacked,
     they are not looked at. `x_bias` and `r_bias` (G * H) are what is added to the gates' input
@@ -178,10 +180,6 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
                           panels, panel_offset, x_bias, turn, before, slot_before,
                           first_row, end_row, s)  # fmt: skip
-        # A scan mostly begins at zero: then its first step multiplies nothing. One step of an LSTM,
-        # 64 rows of 256 units, takes 0.6 of the time. Weights that are not finite spoil the second.
-        from_h = before * batch * s.stride + s.column
-        rests = RECURRENT and i == 0 and is_zero(h, from_h, s.stride, batch, hidden)
         for panel in range(first_panel, end_panel):
             # Of the panel that is taken next, each tile of several rows brings a part nearer.
             follows = batch > 1 and panel + 1 < end_panel
@@ -202,7 +200,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             for group in range(group_count):
                 rows = group_base + (group < group_extra)
                 from_row = (before * batch + row) * s.stride + s.column
-                if rests:
+                if rests and i == 0:
                     fill_rows(scratch, scratch_offset, across, scratch[:0], rows, across)
                 elif RECURRENT and s.unpacked:
                     for gate in range(GATES):

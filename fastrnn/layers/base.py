@@ -189,6 +189,8 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         """
         if not isinstance(tape, Tape):
             raise TypeError(f"tape must be what forward returned, got {type(tape).__name__}")
+        wants_x = check_bool("wants_x", wants_x)
+        wants_state = check_bool("wants_state", wants_state)
         if tape.layer is not self._parameters:
             raise ValueError("tape must be of this layer, got one of another layer")
         if not tape.inputs:

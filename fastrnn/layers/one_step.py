@@ -91,7 +91,9 @@ class OneStep(FixedSizes, HasParameters, Generic[State]):
         _, final, tape = self._layer.forward(*self._as_sequence(x, state))
         return self._as_step(final), tape
 
-    def backward(self, tape: Tape, d_state: Any, *, wants_x: bool = True) -> Grads[State]:
+    def backward(
+        self, tape: Tape, d_state: Any, *, wants_x: bool = True, wants_state: bool = True
+    ) -> Grads[State]:
         """Backpropagate through the step.
 
         Parameters
@@ -100,8 +102,8 @@ class OneStep(FixedSizes, HasParameters, Generic[State]):
             Of a call of `forward`. It can be used again.
         d_state : as the state
             Gradient of the loss by the state after the step.
-        wants_x : bool
-            Whether to compute the gradient of the input.
+        wants_x, wants_state : bool
+            Whether to compute the gradients of the input and of the state before.
 
         Returns
         -------
@@ -116,11 +118,12 @@ class OneStep(FixedSizes, HasParameters, Generic[State]):
         d_last = None
         if isinstance(tape, Tape) and tape.inputs:  # What else it may be, the layer refuses.
             d_last = self._states("d_state", d_state, tape.inputs[0].batch, tape.batched)
-        grads = self._layer.backward(tape, None, d_last, wants_x=wants_x)
+        grads = self._layer.backward(tape, None, d_last, wants_x=wants_x, wants_state=wants_state)
         x = None if grads.x is None else grads.x[0]
         parts = self._parameters.parts_of(grads.flat)
         views = self._parameters.views_of(parts)
-        return Grads(x, self._as_step(grads.state), views, grads.flat)
+        state = None if grads.state is None else self._as_step(grads.state)
+        return Grads(x, state, views, grads.flat)
 
     def _as_sequence(self, x: ArrayLike, state: Any) -> tuple[Array, Any]:
         """The layer's arguments."""

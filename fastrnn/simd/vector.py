@@ -2,7 +2,8 @@
 
 A value of type `Vector` holds `cpu.lanes(dtype)` numbers. ``+ - * /``, unary ``-``, comparisons
 and `where` work on it as they do on a NumPy array of that length, so one plain function of
-equations compiles to registers and also runs on arrays.
+equations compiles to registers and also runs on arrays. A product that is added to is not rounded
+before: ``a * b - a * b`` is the rounding error of the second product.
 """
 
 from __future__ import annotations

@@ -74,7 +74,8 @@ class Classifier(Readout):
         loss, d_logits = softmax_cross_entropy(self(h[-1]), classes)
         d_h = np.zeros_like(h)
         d_h[-1] = self.back(d_logits)
-        grads = self.layer.backward(tape, d_state=(d_h, np.zeros_like(h)), wants_x=False)
+        d_state = d_h, np.zeros_like(h)
+        grads = self.layer.backward(tape, d_state=d_state, wants_x=False, wants_state=False)
         self.descend(grads.flat, h[-1], d_logits)
         return loss
 

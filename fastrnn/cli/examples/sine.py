@@ -81,7 +81,8 @@ class Sine(Example):
         h, state, tape = model.layer.forward(x, state)
         error = model(h) - y
         d_y = 2 / error.size * error
-        grads = model.layer.backward(tape, d_output=model.back(d_y), wants_x=False)
+        d_h = model.back(d_y)
+        grads = model.layer.backward(tape, d_output=d_h, wants_x=False, wants_state=False)
         model.descend(grads.flat, h, d_y)
         return float(np.square(error).mean()), state
 
