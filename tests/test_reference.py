@@ -515,6 +515,36 @@ def test_relu_language_model_has_the_gradients_of_torch() -> None:
         assert_close(grads[name], p.grad, tolerance)
 
 
+# --- the word model ---
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_word_model_gradients_are_those_of_finite_differences(num_layers: int, cell: str) -> None:
+    x, states, params, _, _ = network_case(NETWORKS[cell], num_layers)
+    words = np.array([[0, 1], [1, 3], [0, 1]])  # one thrice and in both streams, one nowhere
+    rng = np.random.default_rng(9)
+    hidden, size = states[0].shape[-1], words.max() + 1
+    targets = rng.integers(size, size=words.shape)
+    shapes = {"weight_out": (size, hidden), "bias_out": (size,), "embedding": (size, x.shape[-1])}
+    params |= {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    state = states if len(states) > 1 else states[0]
+
+    def step(train_embedding: bool = True) -> tuple[float, dict[str, Any], Any]:
+        return ref.word_language_model_step(
+            words, targets, state, params, cell=cell, num_layers=num_layers,
+            train_embedding=train_embedding,
+        )  # fmt: skip
+
+    loss, grads, _ = step()
+    assert type(loss) is float
+    assert grads.keys() == params.keys()
+    for name, p in params.items():
+        assert_gradient(lambda: step()[0], p, grads[name])
+    del grads["embedding"]
+    np.testing.assert_equal(step(train_embedding=False)[:2], (loss, grads))
+
+
 # --- the judge stands alone ---
 
 

@@ -37,6 +37,7 @@ from fastrnn.reference.rnn import (
     rnn_layer_backward,
     rnn_layer_forward,
 )
+from fastrnn.reference.word_language_model import word_language_model_step
 
 __all__ = [
     "SGD",
@@ -64,4 +65,5 @@ __all__ = [
     "rnn_layer_forward",
     "softmax",
     "softmax_cross_entropy",
+    "word_language_model_step",
 ]
