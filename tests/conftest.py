@@ -35,6 +35,16 @@ RNN_CELLS = (RNN_TANH, RNN_RELU)
 EACH_CELL = pytest.mark.parametrize("cell", RNN_CELLS, ids=lambda c: c.name)
 #: What the naive implementation calls each cell's activation.
 NONLINEARITIES = {"rnn_tanh": "tanh", "rnn_relu": "relu"}
+#: The naive optimisers by fastrnn's names.
+NAIVE_RULES = {
+    "sgd": reference.SGD,
+    "momentum": reference.Momentum,
+    "nesterov": reference.Nesterov,
+    "adagrad": reference.Adagrad,
+    "rmsprop": reference.RMSprop,
+    "adam": reference.Adam,
+    "adamw": reference.AdamW,
+}
 ROOT = Path(fastrnn.__file__).parent.parent
 
 

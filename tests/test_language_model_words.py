@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import PLAIN, assert_close, eps
+from conftest import NAIVE_RULES, PLAIN, assert_close, eps, wide
 
 import fastrnn
-from fastrnn import LanguageModel, Vocabulary
+from fastrnn import LanguageModel, Vocabulary, reference
 from fastrnn.data import WordVectors, WordVocabulary, join_words, read_glove, read_vectors, tokenize
 from fastrnn.files import load_model, save_model
 from fastrnn.inference import BLOCK
+from fastrnn.optimizers import OPTIMIZERS
 
 K_STEP = 64  # k of k*eps: loss and gradients of one step, the same sums in another order
+K_TRAINED = 2**10  # parameters after some steps; the optimisers divide by small numbers
 VOCABULARY, WIDTH, HIDDEN = 11, 6, 9
 TEXT = 'The cat saw the dog. "Don\'t run," it said (twice); the dog ran: it ran far! ' * 12
 STEP: dict[str, Any] = {"sequence_length": 7, "batch_size": 3}
@@ -73,6 +75,34 @@ def test_loss_and_gradients_are_those_of_torch(
     assert_close(loss, peer_loss.item(), K_STEP * eps(dtype), "loss")
     for name, p in both:
         assert_close(gradients[name], p.grad, K_STEP * eps(dtype), name)
+
+
+@pytest.mark.parametrize("trains", [True, False], ids=["learned", "frozen"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(("cell", "dtype", "optimizer"), [(c, d, o) for c, _, d, o in KINDS])
+def test_training_is_the_naive_one(
+    cell: str, dtype: Any, optimizer: str, layers: int, trains: bool
+) -> None:
+    """Over an epoch: states and the optimiser's are carried."""
+    model = embedded(cell=cell, num_layers=layers, dtype=dtype, train_embedding=trains)
+    params: dict[str, Any] = {name: wide(p).copy() for name, p in model.params.items()}
+    model.fit(tokens(), epochs=1, clip_norm=None, optimizer=optimizer, **STEP)
+    trainer, time = model._trainer, STEP["sequence_length"]
+    assert trainer is not None
+    rule, state, losses = NAIVE_RULES[optimizer](OPTIMIZERS[optimizer].rate), None, []
+    for start in range(0, trainer.streams.shape[1] - time, time):
+        block = trainer.streams[:, start : start + time + 1].T
+        loss, grads, state = reference.word_language_model_step(
+            block[:-1], block[1:], state, params, cell=cell, num_layers=layers,
+            train_embedding=trains,
+        )  # fmt: skip
+        rule.step(params, grads)
+        losses.append(loss)
+    assert_close(model.history_.loss, losses, K_STEP * eps(dtype), "losses")
+    for name, p in model.params.items():
+        assert_close(p, params[name], K_TRAINED * eps(dtype), name)
+    for name, g in grads.items():
+        assert_close(trainer.gradients[name], g, K_STEP * eps(dtype), name)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "rnn"])

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import DTYPES, PLAIN, assert_close, eps, normal, wide
+from conftest import DTYPES, NAIVE_RULES, PLAIN, assert_close, eps, normal, wide
 
 import fastrnn
 from fastrnn import LanguageModel, reference, training
@@ -34,15 +34,6 @@ STEPS = 24
 #: Each optimiser and precision compiles its own training step, so here each has one optimiser.
 OPTIMIZER = {np.float32: "adagrad", np.float64: "adam"}
 RATE = {"adagrad": 0.05, "adam": 0.005}
-NAIVE = {
-    "sgd": reference.SGD,
-    "momentum": reference.Momentum,
-    "nesterov": reference.Nesterov,
-    "adagrad": reference.Adagrad,
-    "rmsprop": reference.RMSprop,
-    "adam": reference.Adam,
-    "adamw": reference.AdamW,
-}
 
 
 class Case(NamedTuple):
@@ -80,7 +71,7 @@ class Naive:
     def __init__(self, case: Case, model: LanguageModel, options: dict[str, Any]) -> None:
         self.case, self.options = case, options
         self.params = {name: wide(p).copy() for name, p in model.params.items()}
-        self.optimizer = NAIVE[options["optimizer"]](options["learning_rate"])
+        self.optimizer = NAIVE_RULES[options["optimizer"]](options["learning_rate"])
         tokens, length = case.tokens(), (case.tokens().size - 1) // case.batch
         self.streams = np.array(
             [tokens[n * length : (n + 1) * length + 1] for n in range(case.batch)]
@@ -293,7 +284,7 @@ def hypers(name: str, rate: float, steps: int, **more: float) -> list[Hyper]:
 
 
 def test_every_optimizer_has_a_naive_one() -> None:
-    assert list(OPTIMIZERS) == list(NAIVE)
+    assert list(OPTIMIZERS) == list(NAIVE_RULES)
 
 
 @DTYPES
@@ -306,7 +297,7 @@ def test_rules_are_the_naive_ones(name: str, dtype: Any) -> None:
         ours = updated(
             name, dtype, size, hypers(name, rate, steps, limit=limit, scale=scale), gradients, start
         )
-        naive, params = NAIVE[name](rate), {"p": wide(start).copy()}
+        naive, params = NAIVE_RULES[name](rate), {"p": wide(start).copy()}
         for gradient in wide(gradients):
             naive.step(params, {"p": np.clip(gradient * scale, -limit, limit)})
         assert_close(ours, params["p"], K_RULE * eps(dtype), name)
