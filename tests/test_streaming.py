@@ -7,11 +7,12 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from conftest import DTYPES, PLAIN, assert_close, eps, normal
+from conftest import DTYPES, PLAIN, assert_close, eps, normal, wide
 
 import fastrnn
 from fastrnn.cells import CELLS
 from fastrnn.layers import Recurrent
+from fastrnn.reference import stepped_rnn
 from fastrnn.streaming import BLOCK
 
 K_LAYER = 8  # k of k*eps: the same sums, perhaps in another order
@@ -60,6 +61,20 @@ def test_a_readout_is_a_linear_layer_on_the_outputs(dtype: Any) -> None:
     stream.reset()
     assert_close(stream.step(x[0]), (expected + bias)[0], 64 * eps(dtype))
     assert_close(layer.stream(4, readout=(weight, None)).block(x), expected, 64 * eps(dtype))
+
+
+@DTYPES
+def test_steps_are_those_of_the_naive_rnn_stepped_by_hand(dtype: Any) -> None:
+    layer = fastrnn.RNN(4, 19, bias=False, dtype=dtype, seed=0)
+    cell = fastrnn.RNNCell(4, 19, bias=False, dtype=dtype, seed=0)  # the same parameters
+    readout, xs = normal((5, 19), dtype), normal((30, 4), dtype, 1)
+    rnn = stepped_rnn.RNN(*map(wide, (cell.params["weight_hh"], cell.params["weight_ih"], readout)))
+    stream, h = layer.stream(readout=(readout, None)), None
+    for x in xs:
+        y, h = rnn.step(wide(x)), cell(x, h)
+        assert_close(stream.step(x)[0], y, 64 * eps(dtype), "y")
+        assert_close(stream.state[0, 0], rnn.h, 64 * eps(dtype), "the stream's h")
+        assert_close(h, rnn.h, 64 * eps(dtype), "the cell's h")
 
 
 def test_states_are_read_set_and_kept() -> None:
