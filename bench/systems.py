@@ -1,4 +1,4 @@
-"""The published systems: each one's naive version beside the drop-in, in one process and one run.
+"""The published systems: each one's naive version beside fastrnn's, in one process and one run.
 
     python bench/systems.py [chars spirals ...] [--dtype float32] [--ends]
                             [--out bench/results/systems.json]
@@ -28,7 +28,8 @@ import machine
 
 #: Name of each system, and its number in the list of systems.
 SYSTEMS = {
-    "words": "S1", "chars": "S3", "imdb": "S4", "spirals": "S5", "course": "S6", "sentiment": "S8",
+    "words": "S1", "sine": "S2", "chars": "S3", "imdb": "S4", "spirals": "S5", "course": "S6",
+    "sentiment": "S8", "word_gru": "S10",
 }  # fmt: skip
 
 
