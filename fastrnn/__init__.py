@@ -7,6 +7,9 @@
 Importing the package does not import numba; the first call of a layer does.
 """
 
+import importlib
+from typing import Any
+
 from fastrnn import cells, data, functional, truncation
 from fastrnn.cells import Cell
 from fastrnn.data import Vocabulary
@@ -61,3 +64,16 @@ __all__ = [
     "set_threads",
     "truncation",
 ]
+
+#: Packages that few programs need, which are imported when they are asked for.
+_LATER = ("compat", "reference")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import fastrnn
 
 PACKAGE = Path(fastrnn.__file__).parent
@@ -12,6 +14,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: Lines beyond which a module should become two.
 MOST_LINES = 420
+
+#: What takes long to import, or may be absent.
+HEAVY = {"numba", "llvmlite", "matplotlib", "typer", "sympy"}
 
 
 def names_in(path: Path) -> set[str]:
@@ -40,14 +45,31 @@ def test_no_module_is_too_long() -> None:
     assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
 
 
+def loaded_by(code: str) -> set[str]:
+    """The modules that are loaded after a program, in a process of its own."""
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"],
+            cwd=PACKAGE.parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+    )
+
+
 def test_import_of_the_package_loads_nothing_heavy() -> None:
-    heavy = {"numba", "llvmlite", "matplotlib", "typer", "sympy"}
-    loaded = subprocess.run(
-        [sys.executable, "-c", "import sys, fastrnn; print(*sys.modules)"],
-        cwd=PACKAGE.parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
+    loaded = loaded_by("import fastrnn")
     assert "fastrnn" in loaded
-    assert heavy.isdisjoint(loaded)
+    assert not loaded & {*HEAVY, "fastrnn.compat", "fastrnn.reference"}
+
+
+@pytest.mark.parametrize("floor", ["compat", "reference"])
+def test_every_program_is_reached_from_the_package(floor: str) -> None:
+    """As in ``import fastrnn``, then ``fastrnn.compat.course``; this loads nothing heavy either."""
+    names = [path.stem for path in (PACKAGE / floor).glob("[!_]*.py")]
+    asked = ", ".join(f"fastrnn.{floor}.{name}" for name in names)
+    listed = f"assert '{floor}' in dir(fastrnn) and {set(names)} <= {{*dir(fastrnn.{floor})}}"
+    loaded = loaded_by(f"import fastrnn; {listed}; {asked}")
+    assert loaded >= {f"fastrnn.{floor}.{name}" for name in names}
+    assert not loaded & HEAVY

@@ -6,6 +6,16 @@ vocabulary; ``d_a`` is the gradient of the loss with respect to ``a``. Results h
 the arrays that came in.
 """
 
+from fastrnn.reference import (
+    course,
+    forecaster,
+    min_char_rnn,
+    rnn_class,
+    sentiment,
+    stepped_rnn,
+    three_layer_net,
+    word_model,
+)
 from fastrnn.reference.char_model import language_model_step, lossFun
 from fastrnn.reference.gru import (
     gru_backward,
@@ -49,6 +59,8 @@ __all__ = [
     "RMSprop",
     "clip_by_norm",
     "clip_by_value",
+    "course",
+    "forecaster",
     "gru_backward",
     "gru_forward",
     "gru_layer_backward",
@@ -59,11 +71,17 @@ __all__ = [
     "lstm_forward",
     "lstm_layer_backward",
     "lstm_layer_forward",
+    "min_char_rnn",
     "rnn_backward",
+    "rnn_class",
     "rnn_forward",
     "rnn_layer_backward",
     "rnn_layer_forward",
+    "sentiment",
     "softmax",
     "softmax_cross_entropy",
+    "stepped_rnn",
+    "three_layer_net",
     "word_language_model_step",
+    "word_model",
 ]
