@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
@@ -91,6 +92,27 @@ def at_most(
                 f"{path}, line {number}: must not be, since line 1 says {count} words"
             )
         yield number, line
+
+
+def beside_first(
+    path: Path, lines: Iterator[tuple[int, bytes]], dimension: int
+) -> Iterator[tuple[int, bytes]]:
+    """The lines, of which the first has the `dimension`; DataFileError if the second has another.
+
+    Either may be the wrong one then, so that the error says what both have.
+    """
+    first = next(lines)
+    yield first
+    for number, line in islice(lines, 1):
+        try:
+            split_line(path, number, line, dimension)
+        except DataFileError as error:
+            word = shown(first[1].split(b" ", 1)[0])
+            raise DataFileError(
+                f"{error}; line 1 has {word} and {dimension}: one of the two is wrong"
+            ) from None
+        yield number, line
+    yield from lines
 
 
 def split_line(path: Path, number: int, line: bytes, dimension: int) -> tuple[bytes, bytes]:

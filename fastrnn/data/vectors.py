@@ -17,6 +17,7 @@ from fastrnn.data.vector_lines import (
     LONGEST_WORD,
     Source,
     at_most,
+    beside_first,
     first_dimension,
     header,
     numbered_lines,
@@ -96,9 +97,11 @@ def read_glove(
         first = next(lines, None)
         if first is None:
             raise DataFileError(f"{path} is empty")
+        lines = chain([first], lines)
         if size is None:
             size = first_dimension(path, first[1])
-        _read_text(found, file, chain([first], lines), size, progress)
+            lines = beside_first(path, lines, size)
+        _read_text(found, file, lines, size, progress)
     return found.result(size)
 
 
