@@ -197,6 +197,29 @@ def test_words_are_told_from_tables() -> None:
     assert_close(other.predict(table), numbers, K_STEP * eps(np.float64))
 
 
+@pytest.mark.parametrize(
+    "train",
+    [
+        lambda rnn, x, y: rnn.train(x, y, 1, 0.1),
+        lambda rnn, x, y: rnn.backward(x, y, rnn.forward(x), 0.1),
+    ],
+)
+def test_one_sequence_is_no_table_after_training_on_sequences(train: Any, capsys: Any) -> None:
+    """Its T steps would be read as T sequences of one."""
+    x, y = additions(6, 5)
+    rnn = compat.RNN(2, 7, 1)
+    assert rnn.predict(x[0]).shape == (5, 1)
+    train(rnn, x, y)
+    message = re.escape("x must have shape (N, T, I), I = 2, as what was trained on, a single ")
+    for one in (x[0], x[0].astype(float)):
+        for call in (rnn.forward, rnn.predict, lambda one: rnn.evaluate(one, y[0])):
+            with pytest.raises(ValueError, match=message):
+                call(one)
+    assert_close(rnn.predict(x[:1]), rnn.predict(x)[:1], K_STEP * eps(np.float64))
+    rnn.train(x[:, 0], y[:, :1], 1, 0.1)
+    assert rnn.predict(x[0]).size == 5
+
+
 def test_single_precision_is_kept() -> None:
     x, y = words()
     one, _ = both(50, 9, 1)

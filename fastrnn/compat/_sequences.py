@@ -24,12 +24,13 @@ def read_sequences(
     *,
     time_major: bool,
     trained_on_words: bool | None,
+    tables: bool,
 ) -> Input:
     """Words (N, T), vectors (N, T, I) or a table (N, I), as the kernels take them.
 
     Integers are words unless their array is as wide as the input; such a one is what was trained
-    on, and before that a table, if no word could be so. Without `time_major` the batch comes first
-    in memory.
+    on, and before that a table, if no word could be so. Tables are refused unless `tables`. Without
+    `time_major` the batch comes first in memory.
 
     Raises
     ------
@@ -46,9 +47,14 @@ def read_sequences(
     else:
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{name} must be numbers, got {array.dtype.name}")
+        wanted = f"(N, T, I){' or (N, I)' if tables else ''}, I = {inputs}"
         if array.ndim == 2:
+            if not tables:
+                raise ValueError(
+                    f"{name} must have shape {wanted}, as what was trained on, a single sequence "
+                    f"(1, T, I), got {given.shape}"
+                )
             array = array[:, None]
-        wanted = f"(N, T, I) or (N, I), I = {inputs}"
         fits = array.ndim == 3 and array.shape[2] == inputs
     if not fits or not array.size:
         none = ", neither of them 0" if fits else ""

@@ -53,7 +53,8 @@ class RNN(NamedWeights):
 
     - words, integers (N, T) in [0, input_size), or ``fastrnn.OneHot`` of them;
     - or vectors (N, T, I) of numbers of any type;
-    - or a table (N, I), whose rows are sequences of one step.
+    - or a table (N, I), whose rows are sequences of one step. After a training on vectors of
+      several steps a table is refused, since it may be meant as one sequence: that is (1, T, I).
 
     Integers (N, I) could be either. They are what the network was trained on last; before that,
     a table if they are bits or no words, and else they are refused: words must come as ``OneHot``,
@@ -115,6 +116,7 @@ class RNN(NamedWeights):
         self._pool = WorkspacePool()
         self._last: tuple[Input, Kept] | None = None
         self._trained_on_words: bool | None = None
+        self._trained_in_time = False
         self._lay_out(words=False)
         limit = 1 / math.sqrt(self.hidden_size)
         for name in ("Wxh", "Whh", "Why"):
@@ -222,7 +224,8 @@ class RNN(NamedWeights):
             [self._weights_of(grads)], self._pool, wants_x=False, wants_state=False,
         )  # fmt: skip
         self._parameters.flat[...] -= self.dtype.type(rate) * grads
-        self._last, self._trained_on_words = None, read.is_tokens
+        self._last = None
+        self._note_trained_on(read)
 
     def loss(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
         """Mean of ``-log P(y_true)`` in nats, predictions being probabilities of 1."""
@@ -270,7 +273,7 @@ class RNN(NamedWeights):
         ArithmeticError
             If a loss is not finite; the weights are those before that step.
         """
-        read = self._read("x_train", x_train, time_major=False)
+        read = self._read("x_train", x_train, time_major=False, tables=True)
         if self.return_sequences is None:
             y = as_array("y_train", y_train)
             in_time = y.ndim == 2 and self.output_size == 1 and 1 < read.time == y.shape[1]
@@ -285,7 +288,7 @@ class RNN(NamedWeights):
             size = min(size, check_integer("batch_size", batch_size, least=1))
         generator = np.random.default_rng(check_seed(seed))
         self.return_sequences, self._last = every, None
-        self._trained_on_words = read.is_tokens
+        self._note_trained_on(read)
         trainer = self._trainer(every)
         hyper = OPTIMIZERS["sgd"].hyper(1, rate, limit=math.inf, weight_decay=0.0)
         count, rest = read.batch, read.batch % size
@@ -366,11 +369,19 @@ class RNN(NamedWeights):
             self._trainers[every] = Trainer(sizes, self._parameters, offsets, OPTIMIZERS["sgd"])
         return self._trainers[every]
 
-    def _read(self, name: str, x: Sequences, *, time_major: bool = True) -> Input:
+    def _note_trained_on(self, read: Input) -> None:
+        """Keep what decides how later sequences are read."""
+        self._trained_on_words = read.is_tokens
+        self._trained_in_time = not read.is_tokens and read.time > 1
+
+    def _read(
+        self, name: str, x: Sequences, *, time_major: bool = True, tables: bool = False
+    ) -> Input:
         """Sequences as the kernels take them; changes the buffer's layout to theirs."""
         read = read_sequences(
             name, x, self.input_size, self.dtype, time_major=time_major,
             trained_on_words=self._trained_on_words,
+            tables=tables or not self._trained_in_time,
         )  # fmt: skip
         if read.is_tokens != self._words:
             self._lay_out(read.is_tokens)
