@@ -304,6 +304,19 @@ def test_other_embeddings_than_were_read_count_as_given() -> None:
         assert_close(b, a, K_STEP * eps(np.float64))
 
 
+def test_a_sentence_is_as_long_as_its_memory() -> None:
+    """The lists may go on behind it, as they may in full_forward_prop."""
+    p, short = Problem(6), Problem(6)
+    short.T, short.embeddings = 4, p.embeddings[:4]
+    of_naive, memory = (short.forward(module)[1] for module in (naive, compat))
+    expected = short.backprop(naive, of_naive, 2)
+    for a, b in zip(expected, p.backprop(naive, of_naive, 2), strict=True):
+        np.testing.assert_array_equal(b, a)
+    for given in (memory, dict(memory), of_naive):
+        for a, b in zip(expected, p.backprop(compat, given, 2), strict=True):
+            assert_close(b, a, K_STEP * eps(np.float64))
+
+
 def call(name: str, **change: Any) -> Any:
     """A call of the drop-in on a sentence of 5 words with some argument changed."""
     p = Problem(5)
@@ -380,6 +393,12 @@ ONE_HOT = list(np.eye(8)[[0, 1, 2, 3, 4]])
             {"input_weights": np.zeros((9, 10), int)},
             TypeError,
             "input_weights must be float32 or float64, got int64",
+        ),
+        (
+            "rnn_backprop",
+            {"embeddings": [np.zeros((10, 1))] * 4},
+            ValueError,
+            "embeddings must be at least T = 5 columns, got 4",
         ),
         (
             "rnn_backprop",

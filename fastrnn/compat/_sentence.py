@@ -90,6 +90,13 @@ class Memory(MutableMapping[str, Any]):
         return sum(1 for _ in self)
 
 
+def count_words(memory: Mapping[str, Any]) -> int:
+    """T of a memory, or of a mapping of the user's: 1 if there is no word, which it lacks then."""
+    if isinstance(memory, Memory):
+        return len(memory.y)
+    return max(1, sum(key.startswith("yt") for key in memory))
+
+
 def _is(one: Any, other: Any) -> bool:
     return one is other
 

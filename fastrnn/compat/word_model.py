@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn.checks import Array, as_array, check_integer, check_number, check_shape
-from fastrnn.compat._sentence import Memory, Model, check_targets, one_hot_places
+from fastrnn.compat._sentence import Memory, Model, check_targets, count_words, one_hot_places
 
 __all__ = [
     "add_backward",
@@ -273,9 +273,9 @@ def rnn_backprop(
 
     Parameters
     ----------
-    embeddings : sequence of T columns (D, 1)
+    embeddings : sequence of at least T columns (D, 1)
     memory : Memory
-        Of `full_forward_prop`, or a mapping like it.
+        Of `full_forward_prop`, which read T words, or a mapping like it.
     output_t : sequence of T one-hot targets (K,), or mapping by step
     dU, dV, dW : ndarray (H, D), (K, H), (H, H)
         Are overwritten.
@@ -293,9 +293,10 @@ def rnn_backprop(
         For a wrong type or shape, or a target that is not one-hot.
     """
     model = Model(input_weights, internal_state_weights, output_weights)
-    x = memory.inputs(embeddings) if isinstance(memory, Memory) else None
+    words = _words(count_words(memory), embeddings)
+    x = memory.inputs(words) if isinstance(memory, Memory) else None
     if x is None or x.dtype != model.dtype or x.shape[1] != model.u.shape[1]:
-        x = model.columns("embeddings", embeddings)
+        x = model.columns("embeddings", words)
     if not isinstance(memory, Memory) or memory.y.dtype != model.dtype:
         memory = model.memory(memory, x)
     check_shape("memory", memory.y, (len(x), model.outputs), "(T, K)")

@@ -213,9 +213,9 @@ def rnn_backprop(
 
     Parameters
     ----------
-    embeddings : T columns (D, 1)
+    embeddings : at least T columns (D, 1)
     memory
-        Of `full_forward_prop`.
+        Of `full_forward_prop`, which read T words.
     output_t : T one-hot targets (V,)
     dU, dV, dW : (H, D), (V, H), (H, H)
         Are overwritten.
@@ -229,7 +229,8 @@ def rnn_backprop(
     """
     for d in (dU, dV, dW):
         d[...] = 0
-    for t in range(len(embeddings)):
+    T = sum(key.startswith("yt") for key in memory)
+    for t in range(T):
         dLo = delta_cross_entropy(memory["yt" + str(t)], output_t[t])
         diff_s = np.zeros_like(memory["ht-1"])
         for i in range(t, max(-1, t - bptt_truncate - 1), -1):
@@ -303,7 +304,7 @@ def train(
             print(f"{time}: Loss after  epoch={epoch}: {loss:f}")
             sys.stdout.flush()
         dU, dV, dW = rnn_backprop(
-            embeddings[:T],
+            embeddings,
             memory,
             output_t,
             dU,
