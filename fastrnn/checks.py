@@ -111,6 +111,15 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     return str(value)
 
 
+def check_text(name: str, value: Any) -> str:
+    """`value` if it is a str that is not empty, or TypeError or ValueError."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {type(value).__name__}")
+    if not value:
+        raise ValueError(f"{name} must not be empty")
+    return value
+
+
 def check_bool(name: str, value: Any) -> bool:
     """`value` as a bool, or TypeError."""
     if not isinstance(value, bool | np.bool_):

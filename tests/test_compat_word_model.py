@@ -395,6 +395,18 @@ ONE_HOT = list(np.eye(8)[[0, 1, 2, 3, 4]])
             "input_weights must be float32 or float64, got int64",
         ),
         (
+            "rnn_forward",
+            {"input_embedding": np.zeros(10)},
+            ValueError,
+            "input_embedding must have shape (D, 1) = (10, 1), got (10,)",
+        ),
+        (
+            "rnn_forward",
+            {"input_embedding": np.full((10, 1), "a")},
+            TypeError,
+            "input_embedding must be numbers, got str32",
+        ),
+        (
             "rnn_backprop",
             {"embeddings": [np.zeros((10, 1))] * 4},
             ValueError,
@@ -453,6 +465,12 @@ ONE_HOT = list(np.eye(8)[[0, 1, 2, 3, 4]])
             {"output_mapper": [], "predicted_output": []},
             ValueError,
             "predicted_output must be at least one column (K, 1), got none",
+        ),
+        (
+            "calculate_loss",
+            {"predicted_output": [np.full((8, 1), 1 / 8), np.full(8, 1 / 8)] * 2},
+            ValueError,
+            "predicted_output[1] must have shape (K, 1) = (8, 1), got (8,)",
         ),
         (
             "calculate_loss",

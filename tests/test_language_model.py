@@ -444,7 +444,7 @@ def test_a_bad_fit_is_refused_before_anything_is_touched(
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"data": ""}, ValueError, "must not be empty"),
+        ({"data": ""}, ValueError, "data must not be empty"),
         ({"data": []}, ValueError, "data must not be empty"),
         ({"data": [0.5]}, TypeError, "data must be integers"),
         ({"data": "abc"}, ValueError, "the text must have at least"),

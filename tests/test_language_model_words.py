@@ -389,8 +389,8 @@ def test_a_bad_vector_file_is_refused_and_leaves_no_vocabulary(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
-        ("", {}, "text must have words, got 0 characters"),
-        (" \n ", {}, "text must have words, got 3 characters of white space"),
+        ("", {}, "data must have words, got 0 characters"),
+        (" \n ", {}, "data must have words, got 3 characters of white space"),
         ("a few words", {}, "the text must have at least batch_size * sequence_length + 1 = "),
         (TEXT, {"validation": "a unicorn"}, "text has 'a' as word 0, which is not among the"),
         (TEXT, {"validation": 0.001}, "validation must have at least 2 tokens, got 0"),

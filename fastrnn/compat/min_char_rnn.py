@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastrnn.checks import Array, check_integer, check_number
+from fastrnn.checks import Array, check_integer, check_number, check_text
 from fastrnn.compat._min_char_rnn import NAMES, Five, Loss, Training, Weights, check_arrays
 from fastrnn.data import Vocabulary
 
@@ -207,7 +207,7 @@ def train(
         If a loss, or a parameter where they are looked at, is not finite; `parameters` and
         `memories` are those before that iteration.
     """
-    vocabulary = Vocabulary.of(data)
+    vocabulary = Vocabulary.of(check_text("data", data))
     tokens = vocabulary.encode(data)
     count = check_integer("iterations", iterations, least=0)
     time = check_integer("seq_length", seq_length, least=1)

@@ -96,8 +96,11 @@ def rnn_forward(
     TypeError, ValueError
         For a wrong type or shape.
     """
-    memory = _read([input_embedding], input_weights, internal_state_weights, prev_memory,
-                   output_weights)  # fmt: skip
+    model = Model(input_weights, internal_state_weights, output_weights)
+    column = as_array("input_embedding", input_embedding)
+    check_shape("input_embedding", column, (model.u.shape[1], 1), "(D, 1)")
+    x = model.columns("input_embedding", [column])
+    memory = model.read(x, model.state("prev_memory", prev_memory), [column])
     return memory["ht0"], memory["yt0"]
 
 
@@ -131,8 +134,10 @@ def full_forward_prop(
     TypeError, ValueError
         For a wrong type or shape.
     """
-    memory = _read(_words(T, embeddings), input_weights, internal_state_weights, prev_memory,
-                   output_weights)  # fmt: skip
+    words = _words(T, embeddings)
+    model = Model(input_weights, internal_state_weights, output_weights)
+    x = model.columns("embeddings", words)
+    memory = model.read(x, model.state("prev_memory", prev_memory), words)
     return list(memory.y[:, :, None]), memory
 
 
@@ -141,14 +146,6 @@ def _words(T: int, embeddings: Sequence[ArrayLike]) -> Sequence[ArrayLike]:
     if len(embeddings) < count:
         raise ValueError(f"embeddings must be at least T = {count} columns, got {len(embeddings)}")
     return embeddings[:count]
-
-
-def _read(
-    embeddings: Sequence[ArrayLike], u: Array, w: Array, prev_memory: ArrayLike, v: Array
-) -> Memory:
-    model = Model(u, w, v)
-    x = model.columns("embeddings", embeddings)
-    return model.read(x, model.state("prev_memory", prev_memory), embeddings)
 
 
 def calculate_loss(output_mapper: Targets, predicted_output: Sequence[ArrayLike]) -> float:
@@ -163,11 +160,16 @@ def calculate_loss(output_mapper: Targets, predicted_output: Sequence[ArrayLike]
     Raises
     ------
     ValueError
-        For a target that is not one-hot, fewer of them than predictions, or no prediction.
+        For a target that is not one-hot, fewer of them than predictions, no prediction, or one that
+        is no column.
     """
     if not len(predicted_output):
         raise ValueError("predicted_output must be at least one column (K, 1), got none")
-    y = np.concatenate([as_array("predicted_output", p) for p in predicted_output], axis=1).T
+    columns = []
+    for t, column in enumerate(predicted_output):
+        columns.append(as_array(f"predicted_output[{t}]", column))
+        check_shape(f"predicted_output[{t}]", columns[t], (columns[0].size, 1), "(K, 1)")
+    y = np.concatenate(columns, axis=1).T
     places = one_hot_places("output_mapper", _in_order(output_mapper), *y.shape)
     return _bits(y, places)
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn.checks import check_tokens
+from fastrnn.checks import check_text, check_tokens
 from fastrnn.data.stored import Stored
 
 Tokens = NDArray[np.int64]
@@ -41,11 +41,8 @@ class Vocabulary(Stored):
     @classmethod
     def of(cls, text: str) -> Vocabulary:
         """The vocabulary of all characters in `text`."""
-        if not isinstance(text, str):
-            raise TypeError(f"text must be a str, got {type(text).__name__}")
-        if not text:
-            raise ValueError("text must not be empty")
-        return cls([chr(point) for point in np.unique(_code_points(text))])
+        points = np.unique(_code_points(check_text("text", text)))
+        return cls([chr(point) for point in points])
 
     def __len__(self) -> int:
         return len(self.characters)

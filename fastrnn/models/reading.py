@@ -15,6 +15,7 @@ from fastrnn.checks import (
     check_floats,
     check_integer,
     check_shape,
+    check_text,
 )
 from fastrnn.data import Vocabulary
 from fastrnn.data.words import WordVocabulary
@@ -37,15 +38,15 @@ class Reading(NamedTuple):
     min_count: int
     max_vocabulary: int | None
 
-    def vocabulary_of(self, text: str) -> Vocabulary | WordVocabulary:
+    def vocabulary_of(self, data: str) -> Vocabulary | WordVocabulary:
         """The vocabulary of a text; ValueError if it has no characters, or too few words."""
         if self.unit == "character":
-            return Vocabulary.of(text)
-        if not text or text.isspace():
-            raise ValueError(f"text must have words, got {len(text)} characters of white space")
+            return Vocabulary.of(check_text("data", data))
+        if not data or data.isspace():
+            raise ValueError(f"data must have words, got {len(data)} characters of white space")
         cut = self.min_count > 1 or self.max_vocabulary is not None
         return WordVocabulary.of(
-            text, min_count=self.min_count, max_size=self.max_vocabulary,
+            data, min_count=self.min_count, max_size=self.max_vocabulary,
             unknown=UNKNOWN if cut else None,
         )  # fmt: skip
 
