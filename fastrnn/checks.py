@@ -16,6 +16,9 @@ Array = NDArray[Any]
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
+#: Says in messages where something is, from its index in an array.
+Where = Callable[..., str]
+
 
 def check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """`dtype` as float32 or float64, or TypeError."""
@@ -157,6 +160,11 @@ def as_array(name: str, value: ArrayLike) -> Array:
         ) from None
 
 
+def at_index(*place: int) -> str:
+    """The plain `Where`."""
+    return f"index {place[0] if len(place) == 1 else place}"
+
+
 def check_shape(name: str, array: Array, shape: tuple[int, ...], meaning: str) -> None:
     """ValueError unless `array` has `shape`, spelled ``meaning = shape`` in the message."""
     if array.shape != shape:
@@ -208,10 +216,9 @@ def check_tokens(name: str, tokens: ArrayLike, size: int, meaning: str) -> NDArr
         low, high = int(array.min()), int(array.max())
         if low < 0 or high >= size:
             bad = low if low < 0 else high
-            place = np.argwhere(array == bad)[0].tolist()
-            where = place[0] if len(place) == 1 else tuple(place)
+            where = at_index(*np.argwhere(array == bad)[0].tolist())
             raise ValueError(
-                f"{name} must be in [0, {meaning}) = [0, {size}), got {bad} at index {where}"
+                f"{name} must be in [0, {meaning}) = [0, {size}), got {bad} at {where}"
             )
     # A copy: kernels index with them, unchecked, and the user's array may change any time.
     return np.array(array, np.int64, order="C")

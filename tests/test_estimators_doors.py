@@ -90,6 +90,17 @@ def test_labels_are_told_as_python_writes_them() -> None:
         model.partial_fit(NUMBERS, np.array([0, 1, 5, 0, 1, 2, 0]))
 
 
+def test_what_is_wrong_in_targets_of_steps_has_a_place() -> None:
+    lengths = [3, 0, 6, 1, 6, 2, 4]
+    model = small(every_step=True).fit(NUMBERS, STEP_LABELS, lengths=lengths)
+    labels, numbers = STEP_LABELS.copy(), NUMBERS.copy()
+    labels[4, 5], numbers[4, 5, 1] = 7, 1e300
+    with pytest.raises(ValueError, match="got 7 at step 5, sequence 4$"):
+        model.partial_fit(NUMBERS, labels, lengths=lengths)
+    with pytest.raises(ValueError, match=r"y must be finite in float32, .* at step 5, sequence 4$"):
+        small(SequenceRegressor, every_step=True).fit(NUMBERS, numbers, lengths=lengths)
+
+
 def test_numbers_that_are_not_finite_are_told_so() -> None:
     with pytest.raises(ValueError, match="alpha must be a number of at least 0, got nan"):
         small(alpha=np.nan).fit(NUMBERS, LABELS)

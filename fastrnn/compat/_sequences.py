@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn import recurrence
-from fastrnn.checks import Array, as_array, check_tokens
+from fastrnn.checks import Array, as_array, at_index, check_tokens
 from fastrnn.layers import OneHot
 from fastrnn.recurrence import Input
 
@@ -97,6 +97,5 @@ def check_bits(name: str, y: Array) -> None:
         raise TypeError(f"{name} must be numbers, got {y.dtype.name}")
     wrong = np.argwhere((y != 0) & (y != 1))
     if wrong.size:
-        place = wrong[0].tolist()
-        where = place[0] if len(place) == 1 else tuple(place)
-        raise ValueError(f"{name} must be 0 or 1, got {y[tuple(place)]} at index {where}")
+        place = tuple(wrong[0].tolist())
+        raise ValueError(f"{name} must be 0 or 1, got {y[place]} at {at_index(*place)}")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastrnn.checks import Array, as_array, check_choice, check_integer
+from fastrnn.checks import Array, as_array, at_index, check_choice, check_integer
 
 SIDES = ("pre", "post")
 
@@ -145,7 +145,7 @@ def _cast(name: str, value: Any, kind: np.dtype[Any]) -> Array:
         kept = array == given
     if not kept.all():
         place = np.argwhere(~kept)[0].tolist()
-        where = "" if not place else f" at index {place[0] if len(place) == 1 else place}"
+        where = "" if not place else f" at {at_index(*place)}"
         raise ValueError(f"{name} must be of dtype {kind}, got {given[tuple(place)]}{where}")
     return array
 

@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 
 from fastrnn.cells import Cell
-from fastrnn.checks import Array, check_choice
+from fastrnn.checks import Array, Where, check_choice
 from fastrnn.models.sequence import Encoded, SequenceEstimator
 from fastrnn.models.targets import Classes
 from fastrnn.training import Progress
@@ -222,11 +222,11 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         self._learn(X, y, lengths, sample_weight, progress, fresh=fresh, epochs=None, known=known)
         return self
 
-    def _encoded(self, rows: Any, known: Any, *, fresh: bool) -> Encoded:
+    def _encoded(self, rows: Any, known: Any, where: Where, *, fresh: bool) -> Encoded:
         chosen = check_choice("loss", self.loss, ("auto", "cross_entropy", "binary_cross_entropy"))
         y, several = Classes.rows(rows)
         classes = self._classes if not fresh else Classes.of(y, several, known)
-        targets, count = classes.encode(y, several), len(classes.values)
+        targets, count = classes.encode(y, several, where), len(classes.values)
         if chosen == "auto":
             chosen = "binary_cross_entropy" if several or count == 2 else "cross_entropy"
         if chosen == "cross_entropy" and several:

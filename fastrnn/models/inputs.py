@@ -10,7 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from fastrnn.checks import Array, as_array, check_lengths, check_shape, check_tokens
+from fastrnn.checks import (
+    Array,
+    Where,
+    as_array,
+    at_index,
+    check_lengths,
+    check_shape,
+    check_tokens,
+)
 from fastrnn.data.padding import pad_sequences, sequence_lengths
 
 Integers = NDArray[np.int64]
@@ -42,23 +50,15 @@ class Sequences(NamedTuple):
         return mask
 
 
-def finite(
-    name: str, array: Array, dtype: np.dtype[Any], *, axes: tuple[str, ...] | None = None
-) -> Array:
-    """`array` as a contiguous one of `dtype`, or ValueError if that is not finite.
-
-    It says where, by the names of the first `axes`, or else by the index.
-    """
+def finite(name: str, array: Array, dtype: np.dtype[Any], where: Where = at_index) -> Array:
+    """`array` as a contiguous one of `dtype`, or ValueError if that is not finite."""
     with np.errstate(over="ignore"):
         numbers = np.ascontiguousarray(array, dtype)
     if not np.isfinite(numbers).all():
         place = np.argwhere(~np.isfinite(numbers))[0].tolist()
-        where = f"index {place[0] if len(place) == 1 else tuple(place)}"
-        if axes:
-            where = ", ".join(f"{axis} {i}" for axis, i in zip(axes, place, strict=False))
         raise ValueError(
             f"{name} must be finite in {dtype.name}, got NaN, infinity or what is too large for it "
-            f"at {where}"
+            f"at {where(*place)}"
         )
     return numbers
 
@@ -158,7 +158,7 @@ def read_numbers(
     own = _own_lengths(X, array, lengths, ragged=ragged)
     if lengths is not None:
         array = np.where(_steps(own, array)[:, :, None], array, 0)
-    numbers = finite("X", array.swapaxes(0, 1), dtype, axes=("step", "sequence"))
+    numbers = finite("X", array.swapaxes(0, 1), dtype, "step {}, sequence {}".format)
     return Sequences(numbers, own, isinstance(X, list | tuple), table)
 
 

@@ -13,7 +13,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from fastrnn.cells import Cell
-from fastrnn.checks import Array, check_choice, check_integer
+from fastrnn.checks import Array, Where, check_choice, check_integer
 from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.models.examples import Examples
 from fastrnn.models.inputs import finite
@@ -139,7 +139,7 @@ warm_start, random_state, verbose, dtype
         self._learn(X, y, lengths, sample_weight, progress, fresh=fresh, epochs=None)
         return self
 
-    def _encoded(self, rows: Any, known: Any, *, fresh: bool) -> Encoded:
+    def _encoded(self, rows: Any, known: Any, where: Where, *, fresh: bool) -> Encoded:
         check_choice("output_activation", self.output_activation, tuple(ACTIVATIONS))
         y = check_array(
             rows, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="y",
@@ -153,7 +153,7 @@ warm_start, random_state, verbose, dtype
                 f"y must have shape (N, {', '.join(map(str, self._y_shape))}) as when it was "
                 f"fitted, got {y.shape}"
             )
-        targets = finite("y", y, self._dtype).reshape(-1, count)
+        targets = finite("y", y, self._dtype, where).reshape(-1, count)
         self._y_shape = shape
         return Encoded(targets, count, "squared_error", None)
 

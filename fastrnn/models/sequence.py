@@ -13,6 +13,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from fastrnn.cells import CELLS, MORE_CELLS, Cell
 from fastrnn.checks import (
     Array,
+    Where,
+    at_index,
     check_bool,
     check_choice,
     check_integer,
@@ -66,8 +68,11 @@ class SequenceEstimator(Estimator):
 
     # --- what subclasses say ---
 
-    def _encoded(self, rows: Any, known: Any, *, fresh: bool) -> Encoded:
-        """Rows as targets; `known` are the classes, if a first call was given them."""
+    def _encoded(self, rows: Any, known: Any, where: Where, *, fresh: bool) -> Encoded:
+        """Rows as targets; `known` are the classes, if a first call was given them.
+
+        Errors say `where` a row is.
+        """
         raise NotImplementedError
 
     def _given(self, targets: Array) -> Array:
@@ -154,6 +159,13 @@ class SequenceEstimator(Estimator):
         check_consistent_length(read.mask, y)
         return y  # type: ignore[no-any-return]
 
+    def _owners(self, mask: Array) -> tuple[Array, Where]:
+        """Of each row of targets the sequence, and what says where it is."""
+        if not self.every_step:
+            return np.arange(len(mask)), at_index
+        sequences, steps = np.nonzero(mask)
+        return sequences, lambda row, *_: f"step {steps[row]}, sequence {sequences[row]}"
+
     def _check_steps(self, mask: Array, what: str) -> None:
         """ValueError unless there is a step that has a target of its own, if all have."""
         if self.every_step and not mask.any():
@@ -210,8 +222,10 @@ class SequenceEstimator(Estimator):
         read = self._read(X, lengths, words, fresh=fresh)
         mask = read.mask
         self._check_steps(mask, "to learn from")
-        targets, outputs, loss, classes = self._encoded(self._rows(y, read), known, fresh=fresh)
-        owners = np.nonzero(mask)[0] if self.every_step else np.arange(len(mask))
+        owners, where = self._owners(mask)
+        targets, outputs, loss, classes = self._encoded(
+            self._rows(y, read), known, where, fresh=fresh
+        )
         weights = row_weights(
             len(mask), sample_weight, getattr(self, "class_weight", None), classes, targets, owners,
             dtype=self._dtype,

@@ -11,7 +11,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, column_or_1d
 
-from fastrnn.checks import Array
+from fastrnn.checks import Array, Where, at_index
 
 Integers = NDArray[np.int64]
 
@@ -45,7 +45,7 @@ class Classes:
             return cls(known, several)
         return cls(np.arange(y.shape[1]) if several else np.unique(y), several)
 
-    def encode(self, y: Array, several: bool) -> Integers:
+    def encode(self, y: Array, several: bool, where: Where = at_index) -> Integers:
         """(R, 1) of numbers of classes, or (R, K) of 0 and 1.
 
         Raises
@@ -63,7 +63,7 @@ class Classes:
         if wrong.size:
             raise ValueError(
                 f"y must be among the classes {self.values.tolist()}, got "
-                f"{y[wrong[:1]].tolist()[0]!r} at index {wrong[0]}"
+                f"{y[wrong[:1]].tolist()[0]!r} at {where(wrong[0])}"
             )
         return found[:, None].astype(np.int64)
 
