@@ -106,6 +106,21 @@ def test_numbers_that_are_not_finite_are_told_so() -> None:
         small(alpha=np.nan).fit(NUMBERS, LABELS)
 
 
+@pytest.mark.parametrize(
+    ("embedding", "error", "message"),
+    [
+        (fastrnn.data.WordVectors(["a", "b"], np.zeros((2, 3), np.float32)), TypeError,
+         r"got WordVectors: fastrnn\.data\.embedding_matrix makes an array"),
+        ("glove.txt", TypeError, r"got str: fastrnn\.data\.embedding_matrix makes an array"),
+        (Path("glove.txt"), TypeError, r"got \w+Path: fastrnn\.data\.embedding_matrix makes"),
+        ((np.zeros((2, 3)), np.zeros(2)), ValueError, "an array, got a tuple that is none"),
+    ],
+)  # fmt: skip
+def test_vectors_that_are_no_array_are_told(embedding: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=f"^embedding must be .*{message}"):
+        small(vocabulary_size=2, embedding=embedding).fit([[0, 1], [1, 0]], [0, 1])
+
+
 # --- forecasts ---
 
 

@@ -39,8 +39,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     vocabulary_size : int, optional
         X are then tokens in [0, vocabulary_size).
     embedding : int or array_like (V, E), optional
-        Size of the tokens' learned vectors, or these vectors; tokens are one-hot if None, which is
-        a gather and costs no more, but has a gradient of all V columns.
+        Size of the tokens' learned vectors, or these vectors, of a file of GloVe's or word2vec's by
+        `fastrnn.data.embedding_matrix`; tokens are one-hot if None, which is a gather and costs no
+        more, but has a gradient of all V columns.
     train_embedding : bool
         Whether given vectors are learned on, and not frozen.
     loss : {"auto", "cross_entropy", "binary_cross_entropy"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,12 +15,14 @@ from fastrnn.cells import CELLS, MORE_CELLS, Cell
 from fastrnn.checks import (
     Array,
     Where,
+    as_array,
     at_index,
     check_bool,
     check_choice,
     check_integer,
     check_number,
 )
+from fastrnn.data.vectors import WordVectors
 from fastrnn.models.estimator import MISSING_Y, Estimator
 from fastrnn.models.examples import Examples, Sizes
 from fastrnn.models.inputs import (
@@ -105,13 +108,19 @@ class SequenceEstimator(Estimator):
         check_bool("train_embedding", self.train_embedding)
         if given is None:
             return words, 0, None
-        if np.ndim(given) == 0:
+        if isinstance(given, WordVectors | str | os.PathLike):
+            raise TypeError(
+                f"embedding must be an integer or an array (V, E), got {type(given).__name__}: "
+                "fastrnn.data.embedding_matrix makes an array of a vocabulary's words and of what "
+                "fastrnn.data.read_vectors reads"
+            )
+        table = as_array("embedding", given)
+        if not table.ndim:
             if words is None:
                 raise ValueError(
                     "vocabulary_size must be the number of words for an embedding, got None"
                 )
             return words, check_integer("embedding", given, least=1), None
-        table = np.asarray(given)
         if fresh:
             table = check_array(table, dtype=self._dtype, input_name="embedding")
         if words not in (None, len(table)):
