@@ -11,9 +11,9 @@ with its transpose, ``Whh.T @ temp``. Finite differences agree with the latter a
 four words the published gradients of Whh, Wxh and bh are off by a large part of themselves. Here
 they are the true ones. Nor does `backprop` here clip the caller's `d_y` in place, as that one does.
 
-With this import alone the published script's loop runs 4.9 times as fast; most of its time is then
-its own: columns, softmax, loss. That loop as one call, with the same steps, runs 30.5 times as fast
-over its 1,000 epochs::
+With this import alone most of the time of the published script's loop is its own: columns, softmax,
+loss. That loop as one call, with the same steps, is several times as fast again; README's table of
+systems has both::
 
     phrases = [createInputs(x) for x in train_data]      # or lists of word indices
     losses, accuracies = rnn.train(phrases, list(train_data.values()), epochs=1000)
@@ -229,9 +229,8 @@ class RNN(NamedWeights):
     ) -> tuple[Array, Array]:
         """The published loop in one call: each epoch all phrases in a new order, a step after each.
 
-        It does what ``processData(train_data)`` of the published script does `epochs` times, 30.5
-        times as fast over 1,000 epochs; Ctrl-C is heard about every 50 ms, and the steps done so
-        far stay.
+        It does what ``processData(train_data)`` of the published script does `epochs` times. Ctrl-C
+        is heard about every 50 ms, and the steps done so far stay.
 
         Parameters
         ----------
