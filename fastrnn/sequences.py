@@ -166,7 +166,7 @@ class Trainer:
         targets : ndarray of int64 (M, T, K), or (M, K) where the head reads the last state
             A class, or for each output 0 or 1.
         time, batch : int
-            T, and sequences of one step.
+            T, and sequences of one step; (T + 1, batch, H) states of each layer are kept.
         order, starts : ndarray of int64
             Step s has the sequences ``order[starts[s]:starts[s] + batch]``.
         hypers : ndarray (steps, 9)
