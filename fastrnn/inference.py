@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,25 @@ class Inference(NamedTuple):
 
     def loss(self, tokens: Tokens) -> float:
         """Mean of -log P(token | all tokens before it) in nats, from states of zero."""
+        return self._read(tokens)
+
+    def accuracy(self, tokens: Tokens) -> float:
+        """The part of the tokens that are the likeliest ones after all tokens before them."""
+        hits = 0
+
+        def count(d_logits: Array, targets: Tokens) -> None:
+            nonlocal hits
+            # They are (softmax - one-hot) / rows; between equals rounding decides.
+            d_logits[np.arange(targets.size), targets] += 1 / targets.size
+            hits += int((d_logits.argmax(axis=1) == targets).sum())
+
+        self._read(tokens, count)
+        return hits / (tokens.size - 1)
+
+    def _read(
+        self, tokens: Tokens, seen: Callable[[Array, Tokens], None] | None = None
+    ) -> float:
+        """The loss; `seen` is given the gradient by each block's logits (T, V), and its targets."""
         flat, offsets = self.parameters.flat, model_offsets(self.parameters, self.layers)
         predicted = tokens.size - 1
         total, start = np.zeros(1), 0
@@ -69,13 +89,16 @@ class Inference(NamedTuple):
             block, targets = np.empty(time, np.int64), np.empty(time, np.int64)
             sums = np.empty(time)
             while start < end:
-                count = min((end - start) // time, max(1, SLICE // time))
+                count = 1 if seen else min((end - start) // time, max(1, SLICE // time))
                 run_team(
                     self._drivers().evaluate, plan.threads,
                     total, flat, h, memory, work, x, block, targets, sums, offsets,
                     tokens, tokens.size, start, count, plan.model,
                 )  # fmt: skip
                 start += count * time
+                if seen:
+                    left = work[plan.model.logits :][: time * self.vocabulary]
+                    seen(left.reshape(time, self.vocabulary), targets)
             carried = [slots[:, 0].copy(), memory]
         return float(total[0]) / predicted
 

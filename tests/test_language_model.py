@@ -80,6 +80,8 @@ def test_loss_is_the_naive_one_over_the_whole_text(size: int) -> None:
     assert math.isclose(model.perplexity(text), math.exp(loss))
     assert math.isclose(model.bits(text), loss / math.log(2))
     assert math.isclose(2 ** model.bits(text), model.perplexity(text))
+    likeliest = Naive(model).read(text[:-1]).argmax(axis=1)
+    assert model.accuracy(text) == (likeliest == text[1:]).mean()
     assert model.loss(text) == loss  # nothing is carried from call to call
 
 
@@ -496,7 +498,7 @@ def test_a_bad_sample_is_refused(options: Any, error: type[Exception], message: 
         model.sample(**{"n": 3, **options})
 
 
-@pytest.mark.parametrize("measure", ["loss", "perplexity", "bits"])
+@pytest.mark.parametrize("measure", ["loss", "perplexity", "bits", "accuracy"])
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [

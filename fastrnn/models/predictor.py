@@ -59,11 +59,13 @@ class Predictor(HasParameters):
         TypeError, ValueError
             For data that does not fit the model, or with fewer than 2 tokens.
         """
-        inference = self._inference()
+        return self._inference().loss(self._judged(data))
+
+    def _judged(self, data: str | ArrayLike) -> Tokens:
         tokens = self.encode(data)
         if tokens.size < 2:
             raise ValueError(f"data must have at least 2 tokens, got {tokens.size}")
-        return inference.loss(tokens)
+        return tokens
 
     def perplexity(self, data: str | ArrayLike) -> float:
         """e to the power of `loss`: among how many equally likely tokens the model wavers.
@@ -75,6 +77,13 @@ class Predictor(HasParameters):
     def bits(self, data: str | ArrayLike) -> float:
         """`loss` in bits per token."""
         return self.loss(data) / math.log(2)
+
+    def accuracy(self, data: str | ArrayLike) -> float:
+        """The part of a text's tokens that the model holds likeliest where they come.
+
+        The text is read as by `loss`, with its errors.
+        """
+        return self._inference().accuracy(self._judged(data))
 
     def sample(
         self,
