@@ -20,6 +20,7 @@ pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
 from matplotlib import image
+from matplotlib.figure import Figure
 
 import fastrnn
 from fastrnn.cli import main
@@ -251,6 +252,24 @@ def test_spirals_go_on_where_they_were() -> None:
     for name, model in other.models.items():
         three_layer_net(name, other.x, other.y, model, 0.1, 1e-3, 2000, dtype=np.float64)
         assert_close(spirals.models[name]["W2"], model["W2"], 1e3 * eps("float64"), name)
+
+
+def test_accuracy_of_a_text_is_looked_at_after_each_validation(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text(TEXT, encoding="utf-8")
+    chars = prepared(Chars(text=tmp_path / "book.txt", steps=20, dtype="float64"))
+    chars.train()
+    steps, found = zip(*chars.accuracies, strict=True)
+    validated = [step for step, _ in chars.model.history_.validation]
+    assert len(steps) == len(validated) == 10
+    assert all(a <= b for a, b in zip(validated, steps, strict=True))
+    assert steps[-1] == 20
+    assert found[-1] == chars.judge()[-1].value == chars.model.accuracy(chars.validation)
+    figure = Figure()
+    chars.draw(figure)
+    names = [axes.get_title(loc="left") for axes in figure.axes]
+    assert names == ["Loss", "Accuracy of the next character"]
+    (curve,) = figure.axes[1].lines
+    np.testing.assert_array_equal(curve.get_xydata(), chars.accuracies)
 
 
 def test_pair_loss_is_that_of_counts() -> None:

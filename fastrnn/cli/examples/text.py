@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,8 +12,9 @@ from fastrnn.cli.corpus import pydoc_corpus
 from fastrnn.cli.examples.example import End, Example, Facts, option
 from fastrnn.cli.train import read_text
 from fastrnn.data import Tokens, parallel_streams
-from fastrnn.figures import draw_history
+from fastrnn.figures import VALIDATION, draw_curve, draw_history, dress
 from fastrnn.models import LanguageModel
+from fastrnn.training import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,6 +46,8 @@ class Writer(Example):
         None, "A text in UTF-8; without it, the prose of Python's help topics (pydoc)."
     )
     steps: int = option(0, "Training steps.", least=1)
+    #: Steps, and the part of the held-out tokens that the model held likeliest then.
+    accuracies: list[tuple[int, float]] = field(default_factory=list, init=False, repr=False)
 
     def build(self, training: str, held_out: str) -> LanguageModel:
         """A model with the vocabulary of these texts."""
@@ -75,19 +78,28 @@ class Writer(Example):
 
     def train(self) -> None:
         """Train, and validate on the way."""
+
+        def show(now: Progress) -> None:
+            self.look(now.step)
+            figures = {"loss": now.loss}
+            if now.validation is not None:
+                figures |= {"validation": now.validation, "accuracy": self.accuracies[-1][1]}
+            self.note(now.step, now.total, **figures)
+
         self.model.fit(
             self.tokens,
             steps=self.steps,
             validation=self.validation,
             validate_every=-(-self.steps // VALIDATIONS),
-            progress=lambda now: self.note(
-                now.step,
-                now.total,
-                loss=now.loss,
-                **({} if now.validation is None else {"validation": now.validation}),
-            ),
+            progress=show,
             **self.fit_options,
         )
+        self.look(self.steps)
+
+    def look(self, step: int) -> None:
+        """Look how many of the held-out tokens are right, if there was a validation since."""
+        if len(self.model.history_.validation) > len(self.accuracies):
+            self.accuracies.append((step, self.model.accuracy(self.validation)))
 
     def judge(self) -> list[End]:
         """The loss on what was held out."""
@@ -95,18 +107,28 @@ class Writer(Example):
         return [
             End(f"loss on held-out text, nats per {self.unit}", loss, most=self.limit),
             End("perplexity", float(np.exp(loss)), form=".1f"),
+            End(f"accuracy of the next {self.unit}", self.accuracies[-1][1]),
         ]
 
     def draw(self, figure: Figure) -> None:
-        """The loss of every step, the validations, and what is to be reached."""
+        """Losses, validations and what is to be reached at the left, accuracies at the right."""
         source = self.text or "Python's help topics"
+        figure.suptitle(f"A language model of {self.unit}s on {source}", x=0.01, ha="left")
+        losses, accuracies = figure.subplots(1, 2)
         draw_history(
-            figure.add_subplot(),
+            losses,
             self.model.history_,
-            title=f"A language model of {self.unit}s on {source}",
+            title="Loss",
             limit=self.limit,
             unit=f"nats per {self.unit}",
         )
+        if self.accuracies:
+            steps, found = np.array(self.accuracies).T
+            draw_curve(accuracies, steps, found, VALIDATION, "validation", ".3f")
+            accuracies.legend(frameon=False, loc="lower right")
+        dress(accuracies, f"Accuracy of the next {self.unit}", "training step",
+              f"part of the {self.unit}s")  # fmt: skip
+        accuracies.set(xlim=(0, None), ylim=(0, None))
 
     def samples(self) -> list[tuple[str, str]]:
         """How the held-out text might go on."""
