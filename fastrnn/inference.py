@@ -67,9 +67,7 @@ class Inference(NamedTuple):
         self._read(tokens, count)
         return hits / (tokens.size - 1)
 
-    def _read(
-        self, tokens: Tokens, seen: Callable[[Array, Tokens], None] | None = None
-    ) -> float:
+    def _read(self, tokens: Tokens, seen: Callable[[Array, Tokens], None] | None = None) -> float:
         """The loss; `seen` is given the gradient by each block's logits (T, V), and its targets."""
         flat, offsets = self.parameters.flat, model_offsets(self.parameters, self.layers)
         predicted = tokens.size - 1

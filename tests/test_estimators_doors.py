@@ -95,7 +95,7 @@ def test_what_is_wrong_in_targets_of_steps_has_a_place() -> None:
     model = small(every_step=True).fit(NUMBERS, STEP_LABELS, lengths=lengths)
     labels, numbers = STEP_LABELS.copy(), NUMBERS.copy()
     labels[4, 5], numbers[4, 5, 1] = 7, 1e300
-    with pytest.raises(ValueError, match="got 7 at step 5, sequence 4$"):
+    with pytest.raises(ValueError, match=r"got 7 at step 5, sequence 4$"):
         model.partial_fit(NUMBERS, labels, lengths=lengths)
     with pytest.raises(ValueError, match=r"y must be finite in float32, .* at step 5, sequence 4$"):
         small(SequenceRegressor, every_step=True).fit(NUMBERS, numbers, lengths=lengths)
