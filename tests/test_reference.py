@@ -555,4 +555,4 @@ def test_reference_imports_only_numpy_and_itself() -> None:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             for name in names:
-                assert name.startswith("fastrnn.reference.") or name.split(".")[0] in allowed
+                assert f"{name}.".startswith("fastrnn.reference.") or name.split(".")[0] in allowed
