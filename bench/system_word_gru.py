@@ -56,7 +56,7 @@ def _row(dtype: str, batch: int) -> Row:
     def difference() -> float:
         return difference_in_eps(fast(), slow(), dtype)
 
-    return Row("train", sizes, slow, fast, difference, AGREEMENT, flops, STEPS)
+    return Row(f"train, batch {batch}", sizes, slow, fast, difference, AGREEMENT, flops, STEPS)
 
 
 def _model(dtype: str, vocabulary: int) -> LanguageModel:
