@@ -12,6 +12,7 @@ NAME is one of
     float64     speed of float64 over that of float32, on the rows of `shapes.TABLE`
     threads     speed of two threads over that of one, at batch 64: layers, then training steps of
                 language models
+    lengths     time of sequences of their own lengths over that of the padded batch
     growth      time for each step as T grows, for each row as N grows
     first       the first training step of a process, kernels never compiled and cached
 
@@ -197,18 +198,20 @@ def make_layer(problem: Problem, threads: int = 1) -> Any:
     return layer
 
 
-def calls_of(layer: Any, problem: Problem) -> dict[str, Callable[[], dict[str, Array]]]:
+def calls_of(
+    layer: Any, problem: Problem, lengths: Any = None
+) -> dict[str, Callable[[], dict[str, Array]]]:
     """Inference and training, which return their results by name."""
     x, ones = problem.x, problem.ones
 
     def train() -> dict[str, Array]:
-        output, _, tape = layer.forward(x)
+        output, _, tape = layer.forward(x, lengths=lengths)
         return {
             "output": output,
             **layer.backward(tape, ones, wants_x=False, wants_state=False).params,
         }
 
-    return {"infer": lambda: {"output": layer(x)[0]}, "train": train}
+    return {"infer": lambda: {"output": layer(x, lengths=lengths)[0]}, "train": train}
 
 
 def recurrent(options: argparse.Namespace) -> Iterator[Row]:
@@ -484,6 +487,36 @@ def use_cores(cores: Iterable[int]) -> None:
         os.sched_setaffinity(0, cores)
 
 
+def lengths(options: argparse.Namespace) -> Iterator[Row]:
+    """Time of 32 sequences of their own lengths over that of the padded batch."""
+    import numpy as np
+    from shapes import Shape, make_problem
+
+    # Steps, and the fewest of a sequence: lengths are drawn evenly between.
+    spans = [(100, 1), (100, 80)] if options.quick else [(100, 1), (100, 80), (500, 1), (500, 469)]
+    for cell, hidden, (steps, least) in itertools.product(options.cell, (32, 128), spans):
+        problem = make_problem(cell, Shape(steps, 32, hidden, hidden))
+        layer = make_layer(problem)
+        drawn = np.random.default_rng(0).integers(least, steps + 1, 32)
+        drawn[0] = steps
+        padded, own = calls_of(layer, problem), calls_of(layer, problem, drawn)
+        inside = (np.arange(steps)[:, None] < drawn)[:, :, None]
+        true = {"output": padded["infer"]()["output"] * inside}
+        agree(own["infer"](), true, f"lengths, {cell}, {hidden}")
+        for mode in ("infer", "train"):
+            calls = {"padded": padded[mode], "own": own[mode]}
+            sides = {name: side(call, options.seconds) for name, call in calls.items()}
+            found = Rounds(sides, options)
+            yield Row(
+                {"cell": cell, "hidden": hidden, "T": steps, "from": least, "mode": mode},
+                found.spread(lambda s: s * 1e6, "own"), "us",
+                found.spread(lambda own, padded: own / padded, "own", "padded"),
+                "of the padded", at_most=1.0,
+                beside={"steps inside": float(inside.mean())},
+                others_share=found.others_share,
+            )  # fmt: skip
+
+
 class SkippedError(Exception):
     """Why a measurement cannot be made here."""
 
@@ -639,7 +672,17 @@ def first(options: argparse.Namespace) -> Iterator[Row]:
 
 MEASUREMENTS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
     function.__name__: function
-    for function in (recurrent, equations, batch1, streaming, float64, threads, growth, first)
+    for function in (
+        recurrent,
+        equations,
+        batch1,
+        streaming,
+        float64,
+        threads,
+        lengths,
+        growth,
+        first,
+    )
 }
 
 
