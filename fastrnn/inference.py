@@ -10,14 +10,21 @@ import numpy as np
 from fastrnn.cells import Cell
 from fastrnn.checks import Array
 from fastrnn.data import Tokens
-from fastrnn.model_plan import ModelPlan, embedding_size, model_offsets, plan_model
+from fastrnn.model_plan import (
+    HEAD_ROWS,
+    ModelPlan,
+    embedding_size,
+    model_offsets,
+    plan_model,
+)
 from fastrnn.optimizers import OPTIMIZERS
 from fastrnn.params import Parameters
 from fastrnn.threads import get_threads, run_team
 from fastrnn.workspaces import aligned_empty
 
-#: Tokens in one block of `Inference.loss`.
-BLOCK = 256
+#: Tokens in one block of `Inference.loss`: all its logits stand in the workspace at one time, where
+#: `Inference.accuracy` finds them.
+BLOCK = HEAD_ROWS
 
 #: Tokens read or drawn in one call of the kernels: some 50 ms, then Ctrl-C is heard.
 SLICE = 1024

@@ -261,8 +261,8 @@ class RNN(NamedWeights):
         batch_size : int, optional
             Sequences of one step, all of them if None, as published. A step's states take
             ``(T + 1) * batch_size * H`` numbers: of all 25,000 reviews of the IMDB, 500 words each
-            and H = 32, these are 3.2 GB; ``batch_size=32`` takes 4 MB, and
-            learns in 782 steps an epoch instead of one.
+            and H = 32, these are 3.2 GB; ``batch_size=32`` takes 4 MB, and learns in 782 steps an
+            epoch instead of one.
         seed : int, optional
             Of the orders, one permutation an epoch; as given if None.
 

@@ -24,7 +24,8 @@ from fastrnn.simd.vector import INT, Vector, llvm_intrinsic, splat
 #: Steps of k in one turn of the loop, at most.
 UNROLL = 4
 #: Loads of a panel in one turn for one row, at most: of 30 or more the prefetcher of Zen 5 loses
-#: track, and the second-level cache gives 130, not 200 GB/s.
+#: track. An LSTM of 128 units then reads its weights at 161, not 108 GB/s, an RNN of 256 at 181,
+#: not 124 (``bench/limits.py batch1``).
 LOADS_MAX = 24
 #: Independent sums that hide the latency of FMA (4 cycles, 2 a cycle).
 CHAINS = 8
