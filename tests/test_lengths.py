@@ -76,6 +76,9 @@ class Case:
         again = layer.backward(tape, self.d_output, self.d_state)
         np.testing.assert_array_equal(again.flat, grads.flat)
         np.testing.assert_array_equal(again.x, grads.x)
+        alone = layer.backward(tape, self.d_output, self.d_state, wants_x=False, wants_state=False)
+        assert alone.x is alone.state is None
+        np.testing.assert_array_equal(alone.flat, grads.flat)
         found = {"output": output, "x": grads.x, **grads.params}
         found |= {f"final {i}": s for i, s in enumerate(each(final))}
         found |= {f"state {i}": s for i, s in enumerate(each(grads.state))}

@@ -236,8 +236,7 @@ class Ragged:
     ) -> Array:
         """As `recurrence.backward`: `d_output` (rows, D, H) flat, zero in padding, or empty.
 
-        It is overwritten. The gradients of the initial states are those that one segment hands to
-        the one before, and are there whether they are wanted or not.
+        It is overwritten.
         """
         directions, hidden = len(weights), carry.shape[3]
         size = x.size if wants_x else 0
@@ -271,7 +270,7 @@ class Ragged:
                 recurrence.backward(
                     cell, self._part(read, s, start, end), kept,
                     d_h[now].reshape(-1), d_running, [w], [of_segment], pool,
-                    wants_x=wants_x, threads=threads,
+                    wants_x=wants_x, wants_state=wants_state or k > 0 or start > 0, threads=threads,
                     into=d_rows[now.start * size : now.stop * size],
                 )  # fmt: skip
                 d_state[:, s.first :] = d_running[0]
