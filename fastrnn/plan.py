@@ -150,7 +150,6 @@ def plan_layer(
     tokens: bool = False,
     token_rows: bool = False,
     keep: bool = False,
-    slots: bool = False,
     reuse: bool = False,
     repeated: bool = False,
     threads: int = 1,
@@ -170,8 +169,6 @@ def plan_layer(
         Whether ``weight_ih`` of tokens lies in memory token by token, as an embedding does.
     keep : bool
         Whether all states are kept, for BPTT, and what the cell saves.
-    slots : bool
-        Whether all states are kept, whatever `keep` says.
     reuse : bool
         Whether packed weights serve many calls.
     repeated : bool
@@ -242,7 +239,7 @@ def plan_layer(
             hidden=hidden,
             stride=directions * hidden,
             column=direction * hidden,
-            ring=time + directions if keep or slots else 2,
+            ring=time + directions if keep else 2,
             direction=1 - 2 * direction,
             keep=int(keep and bool(cell.saved)),
             uncached=int(keep and whole_lines and kept_bytes > UNCACHED_BYTES),

@@ -105,12 +105,12 @@ class _Prepared(NamedTuple):
 def _prepared(
     cell: Cell, dtype: np.dtype[Any], time: int, batch: int, inputs: int, hidden: int,
     directions: int, direction: int, tokens: bool, token_rows: bool, keep: bool,
-    slots: bool, repeated: bool, threads: int,
+    repeated: bool, threads: int,
 ) -> _Prepared:  # fmt: skip
     plan = plan_layer(
         cell, dtype, time, batch, inputs, hidden, directions=directions, direction=direction,
-        tokens=tokens, token_rows=token_rows, keep=keep, slots=slots,
-        repeated=repeated and not keep, threads=threads,
+        tokens=tokens, token_rows=token_rows, keep=keep, repeated=repeated and not keep,
+        threads=threads,
     )  # fmt: skip
     scan, others = plan.layer.scan, len(cell.states) - 1
     memory = (others, scan.ring, batch, hidden)
@@ -133,28 +133,30 @@ def forward(
     threads: int | None = None,
     into: Array | None = None,
     repeated: bool = True,
-    all_states: bool = False,
+    lengths: Array | None = None,
 ) -> Kept:
     """Run one layer from its initial states, in whose place its last ones are on return.
 
     `layer` is its number among those that share the pool.
     `into` is the contiguous memory of ``Kept.h``, new if None.
-    `repeated` says whether packed weights may be kept for a next call of the same sizes,
-    and `all_states` whether the states of all times are kept though `keep` does not.
+    `repeated` says whether packed weights may be kept for a next call of the same sizes.
     `threads` is the largest team, as `fastrnn.set_threads` says if None.
+    `lengths` (N,) are the steps of each sequence, T if None. Behind them the states stand still,
+    h as well.
     """
     directions = len(weights)
     dtype = weights[0].weight_ih.dtype
     slots, unit = x.time + directions, x.batch * hidden
+    steps = empty(np.int64) if lengths is None else lengths
     h = _new(slots * directions * unit, dtype) if into is None else into.reshape(-1)
     kept = Kept(h.reshape(slots, x.batch, directions, hidden), [], [])
     for direction, w in enumerate(weights):
         run, plan, memory_shape, memory_size, saved_shape, saved_size = _prepared(
             cell, dtype, x.time, x.batch, x.size, hidden, directions, direction, x.is_tokens,
-            x.token_rows, keep, all_states, repeated, threads or get_threads(),
+            x.token_rows, keep, repeated, threads or get_threads(),
         )  # fmt: skip
         memory, saved = _new(memory_size, dtype), _new(saved_size, dtype)
-        if keep or all_states:
+        if keep:
             kept.memory.append(memory.reshape(memory_shape))
             kept.saved.append(saved.reshape(saved_shape))
         user = layer * directions + direction
@@ -162,7 +164,7 @@ def forward(
         run_team(
             run, plan.threads, h, memory, saved,
             states.flat, states.first + direction * unit, states.stride, states.given,
-            work.numbers, work.seal, x.floats, x.tokens, *w, plan.numbers,
+            work.numbers, work.seal, x.floats, x.tokens, steps, *w, plan.numbers,
         )  # fmt: skip
         pool.give(work, user)
     return kept
@@ -182,13 +184,16 @@ def backward(
     wants_state: bool = True,
     threads: int | None = None,
     into: Array | None = None,
+    lengths: Array | None = None,
 ) -> Array:
     """BPTT of one layer: set `grads` and return the gradient of the input, empty if not wanted.
 
     `carry` (D, S, N, H) holds the gradients of the last states, and on return those of the initial
     states if they are wanted. `into` is the flat memory of the input's gradient, new if None.
+    `lengths` are those of `forward`.
     """
     directions = len(weights)
+    steps = empty(np.int64) if lengths is None else lengths
     dtype = carry.dtype
     d_x = into
     if d_x is None:
@@ -204,7 +209,7 @@ def backward(
             _drivers(cell).backward, plan.threads,
             *g, d_x, direction > 0, carry[direction].reshape(-1), wants_state, work.numbers,
             d_output, kept.h.reshape(-1), kept.memory[direction].reshape(-1),
-            kept.saved[direction].reshape(-1), x.floats, x.tokens,
+            kept.saved[direction].reshape(-1), x.floats, x.tokens, steps,
             w.weight_ih, w.weight_hh, w.units, plan.numbers,
         )  # fmt: skip
         pool.give(work, 0)
@@ -228,9 +233,12 @@ def empty(dtype: Any) -> Array:
 
 def lay_rows(*arrays: Array) -> None:
     """See `fastrnn.kernels.rows.lay_rows`."""
-    from fastrnn.kernels.bound import row_drivers
+    _row_drivers().lay(*arrays)
 
-    row_drivers().lay(*arrays)
+
+def clear_padding(padded: Array, width: int, lengths: Array) -> None:
+    """See `fastrnn.kernels.rows.clear_padding`."""
+    _row_drivers().clear(padded, width, lengths)
 
 
 def take_rows(
@@ -246,9 +254,14 @@ def take_rows(
 
     Rows lie their `width` apart, unless a stride says otherwise; `out` is new if None.
     """
-    from fastrnn.kernels.bound import row_drivers
-
     if out is None:
         out = np.empty(places.size * width, source.dtype)
-    row_drivers().take(out, out_stride or width, source, stride or width, width, places)
+    _row_drivers().take(out, out_stride or width, source, stride or width, width, places)
     return out
+
+
+@functools.cache
+def _row_drivers() -> Any:
+    from fastrnn.kernels.bound import row_drivers
+
+    return row_drivers()

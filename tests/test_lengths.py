@@ -28,16 +28,24 @@ NAIVE: dict[Cell, Any] = {
 }
 EACH = pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.name)
 
-#: What a call costs for each weight, and besides: every length its own segment, some, all in one.
-CALLS = {"a call each": (0, 0), "some calls": (9, 0), "one call": (10**6, 0), "as measured": None}
-EACH_CALLS = pytest.mark.parametrize("calls", CALLS)
+#: What a call costs for each weight, and a row that is packed: every length its own segment, some
+#: segments, one; no packing at all.
+COSTS = {
+    "a call each": (0, 0),
+    "some calls": (9, 0),
+    "one call": (10**6, -(10**6)),
+    "as they lie": (0, 10**9),
+    "as measured": None,
+}
+EACH_COST = pytest.mark.parametrize("costs", COSTS)
 
 
-def cost_of_calls(monkeypatch: pytest.MonkeyPatch, calls: str) -> None:
-    costs = CALLS[calls]
-    if costs:
-        monkeypatch.setattr(lengths, "CALL_WEIGHT_WORK", costs[0])
-        monkeypatch.setattr(lengths, "CALL_WORK", costs[1])
+def set_costs(monkeypatch: pytest.MonkeyPatch, costs: str) -> None:
+    if found := COSTS[costs]:
+        monkeypatch.setattr(lengths, "CALL_WORK", 0)
+        monkeypatch.setattr(lengths, "CALL_WEIGHT_WORK", found[0])
+        monkeypatch.setattr(lengths, "ROW_WORK", found[1])
+        monkeypatch.setattr(lengths, "NUMBER_WORK", 0)
 
 
 def each(state: Any) -> tuple[Any, ...]:
@@ -161,45 +169,45 @@ def lengths_and_time(draw: Any) -> tuple[list[int], int]:
     layers=st.integers(1, 3),
     bidirectional=st.booleans(),
     bias=st.booleans(),
-    calls=st.sampled_from(sorted(CALLS)),
+    costs=st.sampled_from(sorted(COSTS)),
     seed=st.integers(0, 99),
 )
 def test_each_sequence_is_the_naive_network_alone(
     cell: Any, dtype: Any, steps_and_time: Any, sizes: Any, layers: int, bidirectional: bool,
-    bias: bool, calls: str, seed: int,
+    bias: bool, costs: str, seed: int,
 ) -> None:  # fmt: skip
     layer: Any = Recurrent(
         cell, *sizes, layers, bias, bidirectional=bidirectional, dtype=dtype, seed=seed
     )
     case = Case(layer, *steps_and_time, seed)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        cost_of_calls(monkeypatch, calls)
+        set_costs(monkeypatch, costs)
         assert_same(case.run(), case.naive(), K_NAIVE * eps(dtype))
 
 
 STEPS = [3, 0, 11, 7, 7, 1, 12, 0, 5]
 
 
-@EACH_CALLS
+@EACH_COST
 @EACH
 def test_each_sequence_of_any_cell_is_itself_alone(
-    cell: Any, calls: str, monkeypatch: pytest.MonkeyPatch
+    cell: Any, costs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cost_of_calls(monkeypatch, calls)
+    set_costs(monkeypatch, costs)
     layer: Any = Recurrent(cell, 4, 9, 2, bidirectional=True, dtype=np.float64, seed=1)
     case = Case(layer, STEPS, 13)
     assert_same(case.run(), case.by_itself(), K_NAIVE * eps(np.float64))
 
 
 @DTYPES
-@EACH_CALLS
+@EACH_COST
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_lengths_are_packed_sequences_of_torch(
-    batch_first: bool, name: str, calls: str, dtype: Any, monkeypatch: pytest.MonkeyPatch
+    batch_first: bool, name: str, costs: str, dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is the judge here")
-    cost_of_calls(monkeypatch, calls)
+    set_costs(monkeypatch, costs)
     layout = {"batch_first": batch_first, "bidirectional": True}
     layer = getattr(fastrnn, name)(5, 9, 2, **layout, dtype=dtype, seed=2)
     peer = getattr(torch.nn, name)(5, 9, 2, **layout).to(torch.from_numpy(layer.flat).dtype)
@@ -232,12 +240,12 @@ def test_lengths_are_packed_sequences_of_torch(
         assert_close(ours, theirs.detach(), K_TORCH * eps(dtype), what)
 
 
-@EACH_CALLS
+@EACH_COST
 @pytest.mark.parametrize("cell", [LSTM, MGU], ids=lambda c: c.name)
 def test_gradients_are_those_of_finite_differences(
-    cell: Any, calls: str, monkeypatch: pytest.MonkeyPatch
+    cell: Any, costs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cost_of_calls(monkeypatch, calls)
+    set_costs(monkeypatch, costs)
     layer: Any = Recurrent(cell, 2, 3, 2, bidirectional=True, dtype=np.float64, seed=0)
     case = Case(layer, [4, 0, 6, 2], 6)
     case.x, case.d_output = np.nan_to_num(case.x), np.nan_to_num(case.d_output)
@@ -260,9 +268,9 @@ def test_gradients_are_those_of_finite_differences(
 
 
 @DTYPES
-@EACH_CALLS
-def test_tokens_are_one_hot_floats(calls: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    cost_of_calls(monkeypatch, calls)
+@EACH_COST
+def test_tokens_are_one_hot_floats(costs: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_costs(monkeypatch, costs)
     layer = fastrnn.LSTM(6, 5, 2, bidirectional=True, dtype=dtype, seed=0)
     case = Case(layer, STEPS, 13)
     tokens = np.random.default_rng(0).integers(6, size=(13, len(STEPS)))
@@ -330,9 +338,9 @@ def test_an_unbatched_sequence_has_one_length() -> None:
     assert layer.backward(tape, np.ones_like(output)).x.shape == x.shape
 
 
-@EACH_CALLS
-def test_dropout_acts_on_steps_alone(calls: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    cost_of_calls(monkeypatch, calls)
+@EACH_COST
+def test_dropout_acts_on_steps_alone(costs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_costs(monkeypatch, costs)
     layer = fastrnn.RNN(3, 7, 2, dropout=1.0, dtype=np.float64, seed=0)
     case = Case(layer, STEPS, 13)
     output, _, tape = layer.forward(case.x, case.state, case.steps)
@@ -346,15 +354,17 @@ def test_dropout_acts_on_steps_alone(calls: str, monkeypatch: pytest.MonkeyPatch
     assert not layer.backward(tape, case.d_output).x.any()
 
 
-@pytest.mark.parametrize("name", ["RNN", "LSTM"])
+@EACH_COST
+@pytest.mark.parametrize(("name", "batch"), [("RNN", 40), ("LSTM", 40), ("LSTM", 3)])
 def test_any_number_of_threads_gives_the_same_bits(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, batch: int, costs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    set_costs(monkeypatch, costs)
     monkeypatch.setattr(threads, "available", lambda: 3)
     results = []
     for team in (1, 2, 3):
-        layer = getattr(fastrnn, name)(48, 128, bidirectional=True, seed=0, threads=team)
-        steps = np.random.default_rng(0).integers(0, 41, size=40)
+        layer = getattr(fastrnn, name)(48, 160, bidirectional=True, seed=0, threads=team)
+        steps = np.random.default_rng(0).integers(0, 41, size=batch)
         found = Case(layer, steps, 40).run()
         results.append([array.tobytes() for array in found.values()])
     assert results[0] == results[1] == results[2]
@@ -369,7 +379,7 @@ def test_growing_states_in_padding_spoil_nothing() -> None:
     case.x[:, 1] = -1
     case.state = np.zeros_like(case.state)
     found = case.run()
-    assert len(layer.forward(case.x, case.state, case.steps)[2].ragged.segments) == 1
+    assert isinstance(layer.forward(case.x, case.state, case.steps)[2].ragged, lengths.Padded)
     assert all(np.isfinite(array).all() for array in found.values())
     assert_same(found, case.by_itself(), K_NAIVE * eps(np.float32))
 

@@ -78,6 +78,8 @@ def drivers(cell: Cell) -> Drivers:
     step = jit.bind(cell.forward)
     for name, paired in (("run_units", False), ("run_pair", True)):
         names[name] = jit.bind(scan.run_units, inline=True, step=step, PAIRED=paired, **names)
+    names["hold"] = jit.bind(scan.hold, **names)
+    names["leave_out"] = jit.bind(scan.leave_out, **names)
     names["scan_forward"] = jit.bind(primitives.scan_forward, step=step, **names)
     names["scan_backward"] = jit.bind(
         primitives.scan_backward, step=jit.bind(cell.backward), **names
@@ -205,12 +207,17 @@ class RowDrivers(NamedTuple):
 
     lay: Any
     take: Any
+    clear: Any
 
 
 @functools.cache
 def row_drivers() -> RowDrivers:
     """Bind the kernels of rows."""
-    return RowDrivers(lay=jit.entry(rows.lay_rows), take=jit.entry(rows.take_rows))
+    return RowDrivers(
+        lay=jit.entry(rows.lay_rows),
+        take=jit.entry(rows.take_rows),
+        clear=jit.entry(rows.clear_padding),
+    )
 
 
 class PhraseDrivers(NamedTuple):

@@ -47,11 +47,11 @@ def gradients_of_piece(
     hidden = p.scan.hidden
     none = h[:0]
     pack_forward(work, w_ih, w_hh, b_h, none, True, ALONE, p)
-    run_forward(h, none, none, work, none, tokens, w_ih, w_hh, none, ALONE, p)
+    run_forward(h, none, none, work, none, tokens, tokens[:0], w_ih, w_hh, none, ALONE, p)
     loss = run_head(head, d_head, offsets, h[hidden:], d_h, work, targets, sums, True, ALONE, m)
     fill_rows(carry, 0, hidden, none, 1, hidden)
     run_backward(d_w_ih, d_w_hh, d_b_h, none, none, none, False, carry, False, work, d_h,
-                 h, none, none, none, tokens, w_ih, w_hh, none, ALONE, p)  # fmt: skip
+                 h, none, none, none, tokens, tokens[:0], w_ih, w_hh, none, ALONE, p)  # fmt: skip
     return loss
 
 

@@ -137,8 +137,8 @@ def forward_layer(layer, params, offsets, h, memory, saved, work, x, tokens, pac
     saved_size = p.time * SAVED * step * scan.keep
     run_forward(
         of_layer, memory[layer * memory_size : (layer + 1) * memory_size],
-        saved[layer * saved_size : (layer + 1) * saved_size], work, below, tokens, w_ih, w_hh,
-        params[:0], team, p,
+        saved[layer * saved_size : (layer + 1) * saved_size], work, below, tokens, tokens[:0], w_ih,
+        w_hh, params[:0], team, p,
     )  # fmt: skip
 
 
@@ -213,7 +213,7 @@ def backward_layer(layer, params, grads, offsets, d_output, d_x, carry, work, h,
         grads[ih:ih_end], grads[hh:hh_end], grads[b_ih : b_ih + rows], grads[b_hh : b_hh + rows],
         grads[:0], d_x, False, carry, False, work, d_output, of_layer,
         memory[layer * memory_size : (layer + 1) * memory_size],
-        saved[layer * saved_size : (layer + 1) * saved_size], below, tokens,
+        saved[layer * saved_size : (layer + 1) * saved_size], below, tokens, tokens[:0],
         params[ih:ih_end], params[hh:hh_end], params[:0], team, p,
     )  # fmt: skip
 

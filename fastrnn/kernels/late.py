@@ -67,8 +67,12 @@ def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
 
 
 def late_backward(x_delta, x_delta_offset, carry, scratch, scratch_offset, h, memory, saved,
-                  panels, panel_offset, here, now, before, first_row, end_row, s):  # fmt: skip
-    """Backward through the first stage of the step of slot `now`, for the rows of one thread."""
+                  panels, panel_offset, here, now, before, lengths, first_row, end_row,
+                  s):  # fmt: skip
+    """Backward through the first stage of the step of slot `now`, for the rows of one thread.
+
+    Rows of fewer `lengths`, if there are any, are left out.
+    """
     lanes = VECTOR_BYTES // h.itemsize
     batch, hidden = s.batch, s.hidden
     gates_hidden = GATES * hidden
@@ -89,6 +93,8 @@ def late_backward(x_delta, x_delta_offset, carry, scratch, scratch_offset, h, me
                 LAST * hidden, rows, s.back_rows, vectors, 0, 0, s.tile,
             )  # fmt: skip
             for n in range(row, row + rows):
+                if lengths.size and lengths[n] < now:
+                    continue
                 at_delta = x_delta_offset + (here * batch + n) * gates_hidden
                 from_h = (before * batch + n) * s.stride + s.column
                 from_memory = (before * batch + n) * hidden

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.primitives import (
+    clear_behind,
     column_sums,
     copy,
     fill_rows,
@@ -136,8 +137,12 @@ def input_parts(work, scratch, x, tokens, w_ih, start, count, team, p):
                     work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
 
 
-def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, team, p):
-    """Scan all times from the initial states, the weights having been packed."""
+def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, team, p):
+    """Scan all times from the initial states, the weights having been packed.
+
+    `lengths` (N,) says how many steps each sequence has, if it is not empty; see
+    `fastrnn.kernels.scan`.
+    """
     s = p.scan
     gates_hidden = GATES * s.hidden
     x_bias = work[p.x_bias : p.x_bias + gates_hidden]
@@ -158,11 +163,12 @@ def run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, team, p):
                 wait(team)
             scan_forward(h, memory, saved, work, scratch, work, p.x_part, w_hh, units,
                          work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,
-                         start, count, part if p.stripes > 1 else team, s)  # fmt: skip
+                         start, count, lengths, part if p.stripes > 1 else team, s)  # fmt: skip
 
 
 def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wants_state, work,
-                 d_output, h, memory, saved, x, tokens, w_ih, w_hh, units, team, p):  # fmt: skip
+                 d_output, h, memory, saved, x, tokens, lengths, w_ih, w_hh, units, team,
+                 p):  # fmt: skip
     """BPTT: set the gradients of the parameters and that of the input, or add to the latter.
 
     `carry` (S, N, H) holds the gradients of the last states, and those of the initial states on
@@ -204,7 +210,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
         wait(team)
         scan_backward(work, work, x_delta, r_delta, carry, work, scratch, d_output, h, memory,
                       saved, d_units, units, work, p.recurrent_panels,
-                      start, count, i == 0, team, s)  # fmt: skip
+                      start, count, i == 0, lengths, team, s)  # fmt: skip
         skipped = step if reverse else 0
         first, end = share_rows(gates_hidden, team)
         if RECURRENT:
@@ -225,6 +231,8 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
             modulated = (start * batch * SAVED + SAVED - 1) * hidden
             pack(work, p.row_panels, saved, modulated, SAVED * hidden, 1, rows, hidden, p.width,
                  team)  # fmt: skip
+            if lengths.size:
+                clear_behind(work, p.row_panels, rows, hidden, p.width, lengths, start + 1, team)
             wait(team)
             low, high = share_rows(gates_hidden - of_h, team)
             product(d_w_hh, (of_h + low) * hidden, hidden, work, r_delta + skipped + of_h + low,
@@ -239,6 +247,8 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
             row = start * batch
             pack(work, p.row_panels, x, row * p.x_stride, p.x_stride, 1, rows, p.inputs, p.width,
                  team)  # fmt: skip
+            if lengths.size:
+                clear_behind(work, p.row_panels, rows, p.inputs, p.width, lengths, start + 1, team)
             wait(team)
             product(d_w_ih, first * p.inputs, p.inputs, work, x_delta + skipped + first,
                     1, gates_hidden, work, p.row_panels, end - first, rows, p.inputs, i > 0,
@@ -265,8 +275,9 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
         low, high = share_rows(batch, team)
         product(carry, low * hidden, hidden, work, first_step + low * gates_hidden,
                 gates_hidden, 1, work, p.recurrent_panels, high - low, of_h, hidden,
-                H_CARRIED, work, scratch, s.back_rows, s.back_width, s.tile)  # fmt: skip
-    if not (RECURRENT or H_CARRIED) and blocks:
+                H_CARRIED or lengths.size > 0, work, scratch, s.back_rows, s.back_width,
+                s.tile)  # fmt: skip
+    if not (RECURRENT or H_CARRIED or lengths.size) and blocks:
         set_zero(carry[: batch * hidden], team)
 
 
@@ -332,8 +343,8 @@ def end_states(h, memory, states, first, stride, team, p):
             copy(states, to + (i + 1) * stride, memory, of, s.hidden)
 
 
-def forward(h, memory, saved, states, first, stride, given, work, seal, x, tokens, w_ih, w_hh,
-            b_ih, b_hh, units, team, plan):  # fmt: skip
+def forward(h, memory, saved, states, first, stride, given, work, seal, x, tokens, lengths,
+            w_ih, w_hh, b_ih, b_hh, units, team, plan):  # fmt: skip
     """The whole layer in one call.
 
     From `first` on, `states` (S, N, H) holds the initial states if they are `given`, and the last
@@ -372,7 +383,7 @@ def forward(h, memory, saved, states, first, stride, given, work, seal, x, token
             wait(of_team)
             multiplies_h = not at_rest(h, p)
         pack_forward(work, of_input, of_state, of_x, of_r, multiplies_h, of_team, p)
-    run_forward(h, memory, saved, work, x, tokens, w_ih, w_hh, units, of_team, p)
+    run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, of_team, p)
     wait(of_team)
     end_states(h, memory, states, first, stride, of_team, p)
     if seal.size and of_team.member == 0:
@@ -381,12 +392,14 @@ def forward(h, memory, saved, states, first, stride, given, work, seal, x, token
 
 
 def backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wants_state, work,
-             d_output, h, memory, saved, x, tokens, w_ih, w_hh, units, team, plan):  # fmt: skip
+             d_output, h, memory, saved, x, tokens, lengths, w_ih, w_hh, units, team,
+             plan):  # fmt: skip
     """`run_backward` in one call, denormals being taken as zero; see `forward`."""
     of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
     begin(of_team)
     before = flush_denormals()
     run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wants_state, work,
-                 d_output, h, memory, saved, x, tokens, w_ih, w_hh, units, of_team, p)  # fmt: skip
+                 d_output, h, memory, saved, x, tokens, lengths, w_ih, w_hh, units, of_team,
+                 p)  # fmt: skip
     restore_denormals(before)
     finish(of_team)

@@ -100,6 +100,25 @@ def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns,
 
 
 @kernel
+def clear_behind(panels, panel_offset, k, columns, width, lengths, now, team):
+    """Set rows of what `pack` packed to zero where they are behind the `lengths` of sequences.
+
+    The rows are steps, from the one numbered `now` on, of all sequences each.
+    """
+    lanes = VECTOR_BYTES // panels.itemsize
+    batch = lengths.size
+    count, base, extra = split((columns + lanes - 1) // lanes, width)
+    first_panel, end_panel = share(count, team)
+    for n in range(batch):
+        for i in range(max(0, lengths[n] + 1 - now) * batch + n, k, batch):
+            for panel in range(first_panel, end_panel):
+                column, vectors = panel_at(panel, base, extra, lanes)
+                start = panel_offset + k * column + i * vectors * lanes
+                for j in range(0, vectors * lanes, lanes):
+                    store(panels, start + j, lanes, load(panels, start, 0))
+
+
+@kernel
 def pack_gates(panels, panel_offset, w, gates, k, units, width, team):
     """Copy weights W (gates * units, k), transposed, so that a panel holds all gates of its units.
 

@@ -42,6 +42,13 @@ def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns,
     packed[...] = matrix(b, b_offset, k_stride, column_stride, k, columns)
 
 
+def clear_behind(panels, panel_offset, k, columns, width, lengths, now, team):
+    """See `fastrnn.kernels.panels.clear_behind`."""
+    rows = np.arange(k)
+    behind = lengths[rows % lengths.size] < now + rows // lengths.size
+    matrix(panels, panel_offset, columns, 1, k, columns)[behind] = 0
+
+
 def pack_gates(panels, panel_offset, w, gates, k, units, width, team):
     """See `fastrnn.kernels.panels.pack_gates`; here one matrix (k, units) for each gate."""
     for gate in range(gates):
@@ -157,7 +164,7 @@ class _Slots:
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
-                 rests, first, count, team, s):  # fmt: skip
+                 rests, first, count, lengths, team, s):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_forward`."""
     if not h.size:
         return
@@ -190,17 +197,19 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             r = [part + b for part, b in zip(r, r_bias.reshape(GATES, hidden))]
         sums = [a + b for a, b in zip(x[:summed], r)] if RECURRENT else x
         apart = [*x[summed:], *r[summed:]] if RECURRENT else []
-        states[now], kept = step(*sums, *apart, *between, *old, *units.reshape(UNITS, hidden))
+        inside = inside_of(lengths, now, s.batch)
+        new, kept = step(*sums, *apart, *between, *old, *units.reshape(UNITS, hidden))
+        states[now] = [np.where(inside, a, b) for a, b in zip(new, old)]
         if s.keep and SAVED:
             keep = saved.reshape(-1, s.batch, SAVED, hidden)[now - 1]
             for c, value in enumerate(kept):
-                keep[:, c] = value
+                keep[:, c] = np.where(inside, value, 0)
 
 
 def scan_backward(
     x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
-    d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins, team,
-    s,
+    d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins,
+    lengths, team, s,
 ):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_backward`."""
     if not h.size:
@@ -222,13 +231,21 @@ def scan_backward(
         now = first + turn + 1
         here = turn + (s.direction < 0)
         starts = begins and i == 0
+        inside = inside_of(lengths, now, s.batch)
+        begun = inside & starts
+        if lengths.size and s.direction > 0:
+            begun = begun | (lengths == now)[:, None]
         dh = outputs[now - 1] if d_output.size else np.zeros_like(carries[0])
         if RECURRENT and not starts:
             of_h = (EARLY if LATE else GATES) * hidden
             deltas = r_slots[here + s.direction].reshape(s.batch, -1)[:, :of_h]
-            dh = dh + deltas @ weights[:of_h]
-        if starts or H_CARRIED:
-            dh = dh + carries[0]
+            through = deltas @ weights[:of_h]
+            dh = dh + np.where(begun, 0, through)
+            if lengths.size and s.direction < 0:
+                carries[0] += np.where((lengths + 1 == now)[:, None], through, 0)
+        dh = dh + np.where(begun | H_CARRIED, carries[0], 0)
+        if lengths.size and not H_CARRIED:
+            carries[0][...] = np.where(begun, 0, carries[0])
         kept = ()
         if SAVED:
             keep = saved.reshape(-1, s.batch, SAVED, hidden)[now - 1]
@@ -238,18 +255,25 @@ def scan_backward(
             *kept, *states[now - s.direction], *states[now], *d_states, *of_units
         )
         for place, value in zip(d_units.reshape(UNITS, hidden), *d_weights):
-            place += value.sum(axis=0)
+            place += np.where(inside, value, 0).sum(axis=0)
+        deltas = [np.where(inside, value, 0) for value in deltas]
         for gate in range(GATES):
             x_slots[here][:, gate] = deltas[gate]
         if APART:
             for gate in range(GATES):
                 r_slots[here][:, gate] = deltas[gate if gate < GATES - APART else gate + APART]
         for place, value in zip(carries if H_CARRIED else carries[1:], d_old):
-            place[...] = value
+            place[...] = np.where(inside, value, place)
         if LATE:
             late = x_slots[here][:, EARLY:].reshape(s.batch, -1)
             d_modulated = late @ weights[EARLY * hidden :]
-            late_backward(x_slots[here], carries[0], kept, states[now - s.direction], d_modulated)
+            late_backward(x_slots[here], carries[0], kept, states[now - s.direction], d_modulated,
+                          inside)  # fmt: skip
+
+
+def inside_of(lengths, now, batch):
+    """Whether each sequence has a step `now`, (N, 1)."""
+    return (lengths >= now if lengths.size else np.ones(batch, bool))[:, None]
 
 
 def early_forward(x, states, weights):
@@ -257,13 +281,16 @@ def early_forward(x, states, weights):
     return early(*(a + states[0] @ w for a, w in zip(x[:EARLY], weights)), *states)
 
 
-def late_backward(deltas, d_h, kept, states, d_modulated):
-    """Backward through it: replaces the early gates' `deltas` (N, G, H), adds to `d_h`."""
+def late_backward(deltas, d_h, kept, states, d_modulated, inside):
+    """Backward through it: replaces the early gates' `deltas` (N, G, H), adds to `d_h`.
+
+    Only of rows that are `inside` their sequences.
+    """
     so_far = [deltas[:, gate] for gate in range(EARLY)]
     values, through = early_back(*kept, *states, d_modulated, *so_far)
     for gate, value in enumerate(values):
-        deltas[:, gate] = value
-    d_h += through
+        deltas[:, gate] = np.where(inside, value, 0)
+    d_h += np.where(inside, through, 0)
 
 
 def panel_stride(hidden, itemsize):

@@ -5,6 +5,7 @@ from fastrnn.kernels import jit
 if jit.DISABLED:
     from fastrnn.kernels.plain import (
         array_at,
+        clear_behind,
         column_sums,
         copy,
         early_forward,
@@ -78,7 +79,7 @@ else:
         retreat_rows,
         vecmat,
     )
-    from fastrnn.kernels.panels import pack, pack_gates
+    from fastrnn.kernels.panels import clear_behind, pack, pack_gates
     from fastrnn.kernels.product import (
         column_sums,
         copy,
@@ -100,6 +101,7 @@ __all__ = [
     "add_row",
     "advance",
     "array_at",
+    "clear_behind",
     "column_sums",
     "copy",
     "decay",

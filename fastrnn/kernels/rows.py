@@ -10,45 +10,31 @@ from __future__ import annotations
 from fastrnn.kernels.primitives import copy, fill_rows
 
 
-def lay_rows(places, turned, grid, padding, stand_ins, ends, begins, lengths, order, segments):
+def lay_rows(places, turned, grid, begins, lengths, order, segments):
     """Set where the rows lie, for sequences of ascending `lengths` (N,), `order` (N,) in the batch.
 
     ``places``, ``turned`` (rows,)
-        Where a padded array (T * N,) has each row, the sequence's last step in padding; the row
-        that a reverse direction has in its place, itself in padding.
+        Where a padded array (T * N,) has each row, -1 in padding; the row that a reverse direction
+        has in its place, itself in padding.
     ``grid`` (T * N,)
         The row of each place of a padded array, -1 where there is none.
-    ``padding``, ``stand_ins`` (number of them,)
-        The rows of padding, and those of their sequences' last steps.
-    ``ends`` (N,)
-        The row of each sequence's last step, -1 where there is none.
     ``begins`` (T,)
         Scratch.
     """
     batch = lengths.size
     for i in range(grid.size):
         grid[i] = -1
-    for n in range(batch):
-        ends[n] = -1
     for k in range(segments.shape[0]):
         for turn in range(segments[k, 1]):
             begins[segments[k, 0] + turn] = segments[k, 4] + turn * segments[k, 3] - segments[k, 2]
-    found = 0
     for k in range(segments.shape[0]):
         for t in range(segments[k, 0], segments[k, 0] + segments[k, 1]):
             for n in range(segments[k, 2], batch):
                 row, last = begins[t] + n, lengths[n] - 1
+                places[row], turned[row] = -1, row
                 if t <= last:
-                    places[row] = t * batch + order[n]
-                    turned[row] = begins[last - t] + n
+                    places[row], turned[row] = t * batch + order[n], begins[last - t] + n
                     grid[places[row]] = row
-                else:
-                    places[row] = last * batch + order[n]
-                    turned[row] = row
-                    padding[found], stand_ins[found] = row, begins[last] + n
-                    found += 1
-                if t == last:
-                    ends[n] = row
 
 
 def take_rows(out, out_stride, source, stride, width, places):
@@ -58,3 +44,11 @@ def take_rows(out, out_stride, source, stride, width, places):
             copy(out, i * out_stride, source, places[i] * stride, width)
         else:
             fill_rows(out, i * out_stride, 0, out[:0], 1, width)
+
+
+def clear_padding(padded, width, lengths):
+    """Set a padded array (T, N, width), flat, to zero behind its sequences' `lengths` (N,)."""
+    batch = lengths.size
+    for n in range(batch):
+        for t in range(lengths[n], padded.size // (batch * width)):
+            fill_rows(padded, (t * batch + n) * width, 0, padded[:0], 1, width)

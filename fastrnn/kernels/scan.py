@@ -18,6 +18,9 @@ Layout, with T times, N rows of the batch, H hidden units, G gates and D directi
     The cell's weights of one number for each unit, and their gradients, which are added to.
 ``x_part`` (count, N, G, H)
     The gates' input parts for the times of this call.
+``lengths`` (N,), or empty where every sequence has T steps
+    Of each sequence. Its states stay as they are while it has none, so that a reverse direction
+    finds the initial ones at its last step, and the gradients of its pre-activations are zero.
 
 Every other step takes the panels from the last to the first: what the step before left in a cache
 is used before it is evicted. With H = 100 and batch 1 (40 KB of weights) that gained 10 % forward
@@ -30,7 +33,13 @@ from typing import Any, NamedTuple
 
 from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.panels import ROWS, panel_at, split, split_units, units_at
-from fastrnn.kernels.product import fill_rows, multiply_panel, product_unpacked
+from fastrnn.kernels.product import (
+    column_sums,
+    copy,
+    fill_rows,
+    multiply_panel,
+    product_unpacked,
+)
 from fastrnn.kernels.team import share, wait
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import (
@@ -38,6 +47,7 @@ from fastrnn.simd.memory import (
     load,
     load_each,
     load_units,
+    store,
     store_each,
     store_units,
 )
@@ -98,6 +108,32 @@ def part(panels, team, s):
 
 
 @kernel
+def shortest(lengths, first, end):
+    """Steps that all sequences of rows first .. end - 1 have; without `lengths`, more than any."""
+    least = 1 << 62
+    for n in range(first, end if lengths.size else first):
+        least = min(least, lengths[n])
+    return least
+
+
+@kernel
+def running(lengths, now, first, end):
+    """The rows of first .. end - 1 from the first to the last that have at least `now` steps.
+
+    Where rows lie by their lengths, these are all that do. One row alone is summed in another order
+    than several: two are taken, or bits would depend on the team.
+    """
+    low, high = first, end
+    while low < high and lengths[low] < now:
+        low += 1
+    while low < high and lengths[high - 1] < now:
+        high -= 1
+    if high - low == 1 and end - first > 1:
+        low, high = (low, high + 1) if high < end else (low - 1, high)
+    return low, high
+
+
+@kernel
 def to_and_fro(panel, turn, first, end):
     """The panel that every other turn takes from the other end, and the way to the next one."""
     return (panel, 1) if turn % 2 == 0 else (first + end - 1 - panel, -1)
@@ -151,9 +187,24 @@ def run_units(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scrat
             store_units(saved, at_saved, apart_saved, hidden, left, kept, False)
 
 
+def hold(h, memory, lengths, now, before, slot_now, slot_before, first_row, end_row,
+         column, end, s):  # fmt: skip
+    """Let the units column .. end - 1 of sequences that have no step `now` stay as they are."""
+    batch, hidden = s.batch, s.hidden
+    for n in range(first_row, end_row):
+        if lengths[n] < now:
+            to_h = (now * batch + n) * s.stride + s.column + column
+            of_h = (before * batch + n) * s.stride + s.column + column
+            copy(h, to_h, h, of_h, end - column)
+            for i in range(OTHERS):
+                to = ((i * s.ring + slot_now) * batch + n) * hidden + column
+                of = ((i * s.ring + slot_before) * batch + n) * hidden + column
+                copy(memory, to, memory, of, end - column)
+
+
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
-                 rests, first, count, team, s):  # fmt: skip
+                 rests, first, count, lengths, team, s):  # fmt: skip
     """Steps of the times first .. first + count - 1, in the scan's direction.
 
     Where it `rests`, the first of them is one from zero: h is not multiplied by its weights.
@@ -169,6 +220,15 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
     group_count, group_base, group_extra = split(end_row - first_row, ROWS)
     gate_panels = hidden * lanes * ((hidden + lanes - 1) // lanes)
+    least = shortest(lengths, first_row, end_row)
+    first_unit, _, _ = units_at(
+        first_panel, hidden, together, panel_count, panel_base, panel_extra, tail, lanes
+    )
+    end_unit = hidden
+    if end_panel < panel_count:
+        end_unit, _, _ = units_at(
+            end_panel, hidden, together, panel_count, panel_base, panel_extra, tail, lanes
+        )
     for i in range(count):
         turn = i if s.direction > 0 else count - 1 - i
         now = first + turn + 1
@@ -176,10 +236,15 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         # All slots or two: no division, of which four took 5 ns of the 110 of an LSTM of 8 units.
         slot_now = now & 1 if s.ring == 2 else now
         slot_before = before & 1 if s.ring == 2 else before
+        low, high = first_row, end_row
+        if lengths.size:
+            if now > least:
+                low, high = running(lengths, now, first_row, end_row)
+            group_count, group_base, group_extra = split(high - low, ROWS)
         if LATE:
             early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
                           panels, panel_offset, x_bias, turn, before, slot_before,
-                          first_row, end_row, s)  # fmt: skip
+                          low, high, s)  # fmt: skip
         for panel in range(first_panel, end_panel):
             # Of the panel that is taken next, each tile of several rows brings a part nearer.
             follows = batch > 1 and panel + 1 < end_panel
@@ -196,7 +261,8 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 next_size = hidden * next_vectors * lanes
             # Numbers in a row of the scratch.
             across = GATES // together * vectors * lanes
-            row = first_row
+            end = min(column + wide, hidden)
+            row = low
             for group in range(group_count):
                 rows = group_base + (group < group_extra)
                 from_row = (before * batch + row) * s.stride + s.column
@@ -228,7 +294,6 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                             panel_offset + gate * gate_panels + TOGETHER * hidden * next_column,
                             0 if group else next_size, s.tile,
                         )  # fmt: skip
-                end = min(column + wide, hidden)
                 at_x = x_offset + turn * batch * GATES * hidden
                 n = row
                 while n < row + rows:
@@ -254,16 +319,31 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                         j += lanes
                     n += 1 + down
                 row += rows
+        if now > least:
+            hold(h, memory, lengths, now, before, slot_now, slot_before, first_row, end_row,
+                 first_unit, end_unit, s)  # fmt: skip
         if s.by_units:
             wait(team)
     if s.uncached:
         finish_uncached()
 
 
+def leave_out(x_delta, r_delta, x_delta_offset, r_delta_offset, lengths, now, here,
+              first_row, end_row, column, end, s):  # fmt: skip
+    """Set the gradients of units column .. end - 1 to zero where a sequence has no step `now`."""
+    hidden = s.hidden
+    for n in range(first_row, end_row):
+        if lengths[n] < now:
+            at = (here * s.batch + n) * GATES * hidden + column
+            fill_rows(x_delta, x_delta_offset + at, hidden, x_delta[:0], GATES, end - column)
+            if APART:
+                fill_rows(r_delta, r_delta_offset + at, hidden, r_delta[:0], GATES, end - column)
+
+
 def scan_backward(
     x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
-    d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins, team,
-    s,
+    d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins,
+    lengths, team, s,
 ):  # fmt: skip
     """Gradients of the pre-activations for the times first .. first + count - 1, last step first.
 
@@ -272,8 +352,10 @@ def scan_backward(
         forward direction has time t in slot t - first and finds the step after the last one in
         slot `count`; a reverse one has t in slot t - first + 1 and finds it in slot 0.
     ``carry`` (S, N, H)
-        Gradients of the states after the last step, if the scan `begins`; what has reached the
-        states other than through the recurrent weights, on return.
+        Gradients of the states after the last step of a sequence, until the scan begins with it;
+        what has reached the states other than through the recurrent weights, on return. With
+        `lengths` this takes in what came through them where a reverse direction is done with a
+        sequence before its time ends.
     ``d_output`` (T, N, D, H), or empty where there is none.
     `panels` holds ``weight_hh`` (G * H, H) as it is.
     """
@@ -284,12 +366,24 @@ def scan_backward(
     first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
     group_count, group_base, group_extra = split(end_row - first_row, ROWS)
     slot, slot_carry = s.ring * batch * hidden, batch * hidden
+    least = shortest(lengths, first_row, end_row)
+    first_unit, _ = panel_at(first_panel, panel_base, panel_extra, lanes)
+    end_unit = hidden
+    if end_panel < panel_count:
+        end_unit, _ = panel_at(end_panel, panel_base, panel_extra, lanes)
     for i in range(count):
         turn = count - 1 - i if s.direction > 0 else i
         now = first + turn + 1
         before = now - s.direction
         here = turn + (s.direction < 0)
         starts = begins and i == 0
+        low, high = first_row, end_row
+        if lengths.size:
+            if now > least:
+                low, high = running(lengths, now - (s.direction < 0), first_row, end_row)
+                leave_out(x_delta, r_delta, x_delta_offset, r_delta_offset, lengths, now, here,
+                          first_row, end_row, first_unit, end_unit, s)  # fmt: skip
+            group_count, group_base, group_extra = split(high - low, ROWS)
         for panel in range(first_panel, end_panel):
             follows = batch > 1 and panel + 1 < end_panel
             panel, onward = to_and_fro(panel, i, first_panel, end_panel)
@@ -299,7 +393,8 @@ def scan_backward(
                 next_column, next_vectors = panel_at(panel + onward, panel_base, panel_extra, lanes)
                 next_size = gates_hidden * next_vectors * lanes
             wide = vectors * lanes
-            row = first_row
+            end = min(column + wide, hidden)
+            row = low
             for group in range(group_count):
                 rows = group_base + (group < group_extra)
                 if RECURRENT and not starts:
@@ -323,13 +418,23 @@ def scan_backward(
                     from_memory = (before * batch + n) * hidden
                     at_saved = ((now - 1) * batch + n) * SAVED * hidden
                     at_carry = n * hidden
-                    for j in range(column, min(column + wide, hidden), lanes):
+                    begun = starts
+                    if now >= least:
+                        if lengths[n] < now:
+                            if RECURRENT and not starts and lengths[n] == now + s.direction:
+                                column_sums(carry[at_carry + column :], scratch, at_scratch, wide,
+                                            1, end - column, True)  # fmt: skip
+                            continue
+                        begun = starts or (s.direction > 0 and lengths[n] == now)
+                    for j in range(column, end, lanes):
                         left = hidden - j
                         dh = load(d_output, at_output + j, left if d_output.size else 0)
-                        if RECURRENT and not starts:
+                        if RECURRENT and not begun:
                             dh = dh + load(scratch, at_scratch + j - column, lanes)
-                        if starts or H_CARRIED:
+                        if begun or H_CARRIED:
                             dh = dh + load(carry, at_carry + j, left)
+                        if begun and not H_CARRIED and lengths.size:
+                            store(carry, at_carry + j, left, load(carry, at_carry, 0))
                         d_others = load_each(
                             carry, at_carry + slot_carry + j, slot_carry, left, OTHERS
                         )
@@ -364,7 +469,7 @@ def scan_backward(
                 row += rows
         if LATE:
             late_backward(x_delta, x_delta_offset, carry, scratch, scratch_offset, h, memory, saved,
-                          panels, panel_offset, here, now, before, first_row, end_row,
+                          panels, panel_offset, here, now, before, lengths, low, high,
                           s)  # fmt: skip
         if s.by_units:
             wait(team)

@@ -59,7 +59,8 @@ def read_sentence(y, h, work, layer_work, x, tokens, u, w, v, p):
     none = y[:0]
     time, hidden = p.layer.time, p.layer.scan.hidden
     pack_forward(layer_work, u, w, none, none, True, ALONE, p.layer)
-    run_forward(h, none, none, layer_work, x, tokens, u, w, none, ALONE, p.layer)
+    run_forward(h, none, none, layer_work, x, tokens, tokens[:0], u, w, none, ALONE,
+                p.layer)  # fmt: skip
     multiply(y, p.outputs, h, hidden, hidden, 1, v, 0, 1, hidden, time, hidden, p.outputs,
              work, p)  # fmt: skip
     softmax_rows(y, 0, time, p.outputs)

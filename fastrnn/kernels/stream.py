@@ -75,8 +75,8 @@ def run_stream(handle, out, x):
             memory = array_at(s.memory + layer * memory_size * item, memory_size, out)
             work = array_at(s.work + layer * s.work_size * item, s.work_size, out)
             units = array_at(s.units + layer * UNITS * s.hidden * item, UNITS * s.hidden, out)
-            run_forward(h, memory, nothing, work, source, handle[:0], nothing, nothing, units,
-                        ALONE, p)  # fmt: skip
+            run_forward(h, memory, nothing, work, source, handle[:0], handle[:0], nothing, nothing,
+                        units, ALONE, p)  # fmt: skip
             source = h[step : (count + 1) * step]
             copy(h, 0, h, count * step, step)
             for part in range(OTHERS if count % 2 else 0):

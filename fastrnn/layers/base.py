@@ -23,7 +23,7 @@ from fastrnn.checks import (
 )
 from fastrnn.explain import Plan, explain
 from fastrnn.layers.layouts import Layouts
-from fastrnn.layers.lengths import Ragged
+from fastrnn.layers.lengths import Packed, Padded, arranged
 from fastrnn.layers.values import Grads, OneHot, State, Tape
 from fastrnn.params import HasParameters, Parameters, Spec
 from fastrnn.recurrence import Input, States, Weights
@@ -331,14 +331,14 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         last = [ends[i] for i in range(len(ends))]  # 0.5 us less than the array's own iterator
         return self._laid_out(output, batched), self._state_out(last, batched), tape
 
-    def _ragged(self, lengths: ArrayLike | None, x: Input, batched: bool) -> Ragged | None:
-        """Where the steps of sequences lie that do not all have T of them."""
+    def _ragged(self, lengths: ArrayLike | None, x: Input, batched: bool) -> Padded | Packed | None:
+        """How sequences are run that do not all have T steps."""
         if lengths is None:
             return None
         checked = check_lengths("lengths", lengths, x.time, (x.batch,) if batched else ())
-        if (checked == x.time).all():
+        if checked.min(initial=x.time) == x.time:
             return None
-        return Ragged(
+        return arranged(
             checked, x.time, self.cell, self.input_size, self.hidden_size, tokens=x.is_tokens
         )
 

@@ -1,17 +1,20 @@
-"""Sequences of different lengths in one batch, without steps for their padding.
+"""Sequences of different lengths in one batch, in whichever of two ways takes less work.
 
-The sequences are sorted by length, the shortest first, and time is cut where sequences end, so
-that between two cuts the same sequences run: a segment, which is an ordinary call of the kernels.
-Its rows lie in memory time by time, the segments one behind the other. Since the longest sequences
-stand last, those that go on into the next segment are the last rows of the one before, right in
-front of it: its initial states lie where the kernel reads them.
+`Padded` runs the batch as it lies: the kernels let the states of a sequence that has ended stand
+still, and step over those at the batch's ends.
+
+`Packed` runs no steps for padding, or few. The sequences are sorted by length, the shortest first,
+and time is cut where sequences end, so that between two cuts the same sequences run: a segment,
+which is an ordinary call of the kernels. Its rows lie in memory time by time, the segments one
+behind the other. Since the longest sequences stand last, those that go on into the next segment
+are the last rows of the one before, right in front of it: its initial states lie where the kernel
+reads them.
 
     segment 0, 3 sequences          segment 1, 2         segment 2, 1
     a0 b0 c0   a1 b1 c1             b2 c2  b3 c3         c4  c5
 
-A call costs about as much as some rows, so segments that differ in few rows are one: a sequence
-that ends inside has steps of padding, which read and keep what its last step did, and whose
-gradients are zero. A reverse direction runs forward over each sequence turned round.
+A call costs about as much as some rows, so segments that differ in few rows are one: its kernels
+know of the lengths. A reverse direction runs forward over each sequence turned round.
 """
 
 from __future__ import annotations
@@ -38,6 +41,9 @@ Dtype = np.dtype[Any]
 #: training times of an LSTM of 32 units and 500 steps, and of 128 and 100, differ by 4 %.
 CALL_WORK = 500_000
 CALL_WEIGHT_WORK = 32
+#: What packing costs for each row, and for each number of its input and output.
+ROW_WORK = 1_000
+NUMBER_WORK = 10
 
 
 class Segment(NamedTuple):
@@ -49,8 +55,7 @@ class Segment(NamedTuple):
     batch: int
     #: Its first row among all.
     row: int
-    #: Sequences that end in it, from `first` on, and whether some do before its last step.
-    ending: int
+    #: Whether sequences end in it before its last step.
     padded: bool
 
 
@@ -60,16 +65,124 @@ class Runs:
 
     Attributes
     ----------
-    output : ndarray (rows, 1, D * H)
+    output : ndarray (T, N, D * H) or (rows, 1, D * H)
     kept : list of list of Kept
-        Of each direction and segment.
+        Of each segment, direction by direction; of a padded batch one.
     """
 
     output: Array
     kept: list[list[Kept]]
 
 
-class Ragged:
+def arranged(
+    lengths: Integers, time: int, cell: Cell, inputs: int, hidden: int, *, tokens: bool
+) -> Padded | Packed:
+    """How to run sequences of these lengths (N,), at most `time`, through layers of a cell."""
+    # A token takes one column of the weights.
+    read = 1 if tokens else inputs
+    row_work = len(cell.gates) * hidden * (read + hidden * cell.recurrent)
+    packed_row_work = row_work + ROW_WORK + NUMBER_WORK * (read + hidden)
+    padded = int(lengths.max()) * lengths.size * row_work
+    if padded <= int(lengths.sum()) * packed_row_work:
+        return Padded(lengths, time)
+    weights = len(cell.gates) * hidden * (inputs + hidden * cell.recurrent)
+    call_work = CALL_WORK + CALL_WEIGHT_WORK * weights
+    segments = list(_segments(np.sort(lengths), call_work // row_work))
+    packed = sum(s.time * s.batch for s in segments) * packed_row_work
+    packed += (len(segments) - 1) * call_work
+    return Packed(lengths, time, segments) if packed < padded else Padded(lengths, time)
+
+
+class Padded:
+    """Sequences of different lengths as they lie in a padded batch.
+
+    Parameters
+    ----------
+    lengths : ndarray (N,)
+        Of each sequence, at most `time`.
+    time : int
+        T of the padded arrays. No more times are run than the longest sequence has.
+    """
+
+    def __init__(self, lengths: Integers, time: int) -> None:
+        self.time, self.batch = time, lengths.size
+        self._lengths = lengths
+        self._steps = int(lengths.max())
+
+    def borrowing(self, pool: ArrayPool) -> Padded:
+        """Itself: it makes nothing but what it returns."""
+        return self
+
+    def give_back(self) -> None:
+        """Give back nothing."""
+
+    def _cut(self, array: Array) -> Array:
+        """Of a flat array (T, N, width) the times that are run."""
+        return array[: array.size // max(1, self.time) * self._steps]
+
+    def pack_gradient(self, array: Array) -> Array:
+        """Of a padded array the times that are run; what is in padding is not read."""
+        return self._cut(array)
+
+    def unpack(self, rows: Array, width: int) -> Array:
+        """The padded array (T, N, width), of what is zero in padding."""
+        run = rows.reshape(self._steps, self.batch, width)
+        if self._steps == self.time:
+            return run
+        padded = np.zeros((self.time, self.batch, width), rows.dtype)
+        padded[: self._steps] = run
+        return padded
+
+    def input(self, x: Input) -> Input:
+        """The input of the times that are run."""
+        floats, tokens = self._cut(x.floats), self._cut(x.tokens)
+        return x._replace(time=self._steps, floats=floats, tokens=tokens)
+
+    def forward(
+        self,
+        cell: Cell,
+        x: Input,
+        states: States,
+        hidden: int,
+        weights: Sequence[Weights],
+        pool: WorkspacePool,
+        *,
+        keep: bool,
+        layer: int = 0,
+        threads: int | None = None,
+    ) -> Runs:
+        """As `recurrence.forward`; the last states are those after each sequence's last step."""
+        kept = recurrence.forward(
+            cell, x, states, hidden, weights, pool, keep=keep, layer=layer, threads=threads,
+            lengths=self._lengths,
+        )  # fmt: skip
+        output = kept.output
+        if keep and states.given and len(weights) > 1:
+            # Where a sequence has ended stands what its reverse direction began from.
+            output = output.copy()
+        recurrence.clear_padding(output.reshape(-1), output.shape[2], self._lengths)
+        return Runs(output, [[kept]])
+
+    def backward(
+        self,
+        cell: Cell,
+        x: Input,
+        runs: Runs,
+        d_output: Array,
+        carry: Array,
+        weights: Sequence[Weights],
+        grads: Sequence[Weights],
+        pool: WorkspacePool,
+        **wanted: Any,
+    ) -> Array:
+        """As `recurrence.backward`; what `d_output` holds in padding is not read."""
+        return recurrence.backward(
+            cell, x, runs.kept[0][0], d_output, carry, weights, grads, pool,
+            lengths=self._lengths, **wanted,
+        )  # fmt: skip
+
+
+class Packed:
     """Where the steps of sequences of different lengths lie, and how layers run over them.
 
     Parameters
@@ -78,42 +191,35 @@ class Ragged:
         Of each sequence, at most `time`.
     time : int
         T of the padded arrays.
-    cell, inputs, hidden, tokens
-        What runs over them; it says which segments are worth a call.
+    segments : list of Segment
+        What times are cut into.
     """
 
-    def __init__(
-        self, lengths: Integers, time: int, cell: Cell, inputs: int, hidden: int, *, tokens: bool
-    ) -> None:
+    def __init__(self, lengths: Integers, time: int, segments: list[Segment]) -> None:
         self.time, self.batch = time, lengths.size
+        self.segments = segments
         self._borrowed: Borrowed | None = None
         #: The sequences, the shortest first.
         self.order = np.argsort(lengths, kind="stable")
         self._lengths = lengths[self.order]
-        weights = len(cell.gates) * hidden * (inputs + hidden * cell.recurrent)
-        # A token takes one column of the weights.
-        read = 1 if tokens else inputs
-        row_work = len(cell.gates) * hidden * (read + hidden * cell.recurrent)
-        call_rows = (CALL_WORK + CALL_WEIGHT_WORK * weights) // row_work
-        self.segments = list(_segments(self._lengths, call_rows))
         #: The first sequence that is not empty, and all rows of all segments.
         self._first = int(np.searchsorted(self._lengths, 0, side="right"))
-        self.rows = sum(s.time * s.batch for s in self.segments)
+        self.rows = sum(s.time * s.batch for s in segments)
 
-        #: Of each row, its place in a padded array and what a reverse direction has there; of each
-        #: place its row or -1; rows of padding, their sequences' last ones, the last ones of all.
+        #: Of each row, its place in a padded array, -1 in padding, and what a reverse direction
+        #: has there; of each place its row or -1.
         self._places, self._turned = np.empty((2, self.rows), np.int64)
         self._grid = np.empty(time * self.batch, np.int64)
-        self._padding, self._stand_ins = np.empty((2, self.rows - int(lengths.sum())), np.int64)
-        ends = np.empty(self.batch, np.int64)
         recurrence.lay_rows(
-            self._places, self._turned, self._grid, self._padding, self._stand_ins, ends,
-            np.empty(time, np.int64), self._lengths, self.order,
-            np.array([s[:5] for s in self.segments], np.int64).reshape(-1, 5),
+            self._places, self._turned, self._grid, np.empty(time, np.int64),
+            self._lengths, self.order, np.array([s[:5] for s in segments], np.int64).reshape(-1, 5),
         )  # fmt: skip
-        self._ends = ends[self._first :]
 
-    def borrowing(self, pool: ArrayPool) -> Ragged:
+    def _lengths_in(self, s: Segment) -> Integers | None:
+        """Of the sequences of a segment, if they are not all its own."""
+        return np.minimum(self._lengths[s.first :] - s.start, s.time) if s.padded else None
+
+    def borrowing(self, pool: ArrayPool) -> Packed:
         """The same for one call, after which all but padded arrays is given back to the pool."""
         borrower = copy.copy(self)
         borrower._borrowed = pool.borrow()
@@ -138,10 +244,8 @@ class Ragged:
         return self._take(array, self._places, array.size // self._grid.size)
 
     def pack_gradient(self, array: Array) -> Array:
-        """The rows of a padded array, zero in padding."""
-        rows = self.pack(array)
-        rows.reshape(-1, array.size // self._grid.size)[self._padding] = 0
-        return rows
+        """The rows of a padded array."""
+        return self.pack(array)
 
     def unpack(self, rows: Array, width: int) -> Array:
         """The padded array (T, N, width) of flat rows, zero where no sequence is."""
@@ -188,24 +292,13 @@ class Ragged:
             kept = []
             for s in self.segments:
                 stretch = h[running + s.row - s.batch : running + s.row + s.time * s.batch]
-                run = recurrence.forward(
+                kept.append(recurrence.forward(
                     cell, self._part(read, s),
                     States(flat, s.first * hidden, self.batch * hidden, True),
-                    hidden, [w], pool, keep=keep, all_states=s.padded,
-                    layer=layer, threads=threads, into=stretch, repeated=False,
-                )  # fmt: skip
-                if s.padded:
-                    steps = np.minimum(self._lengths[s.first :] - s.start, s.time)
-                    memory = run.memory[0]
-                    if memory.size:
-                        final[1:, s.first :] = memory[:, steps, np.arange(s.batch)]
-                    if keep:
-                        self._repeat_last_step(run, s)
-                if keep:
-                    kept.append(run)
+                    hidden, [w], pool, keep=keep, layer=layer, threads=threads,
+                    into=stretch, repeated=False, lengths=self._lengths_in(s),
+                ))  # fmt: skip
             rows = h[running:]
-            rows[self._padding] = rows[self._stand_ins]
-            final[0, self._first :] = rows[self._ends]
             if directions == 1:
                 output = rows[:, None]
             elif direction == 0:
@@ -234,44 +327,29 @@ class Ragged:
         wants_state: bool = True,
         threads: int | None = None,
     ) -> Array:
-        """As `recurrence.backward`: `d_output` (rows, D, H) flat, zero in padding, or empty.
-
-        It is overwritten.
-        """
+        """As `recurrence.backward`: `d_output` (rows, D, H) flat, or empty."""
         directions, hidden = len(weights), carry.shape[3]
         size = x.size if wants_x else 0
         d_x = self._empty(self.rows, size, carry.dtype)
         for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
-            if not d_output.size:
-                d_h = np.zeros((self.rows, hidden), carry.dtype)
-            elif directions == 1:
-                d_h = d_output.reshape(self.rows, hidden)
-            elif direction == 0:
-                d_h = d_output.reshape(self.rows, -1)[:, :hidden].copy()
-            else:
-                of_reverse = self._take(
-                    d_output[hidden:], self._turned, hidden, directions * hidden
-                )
-                d_h = of_reverse.reshape(self.rows, hidden)
+            d_h = d_output
+            if d_output.size and directions > 1:
+                if direction == 0:
+                    d_h = d_output.reshape(self.rows, -1)[:, :hidden].reshape(-1)
+                else:
+                    d_h = self._take(d_output[hidden:], self._turned, hidden, directions * hidden)
             d_state = carry[direction][:, self.order]
-            # An output is the state h: its gradient takes that of the last one.
-            d_h[self._ends] += d_state[0, self._first :]
-            d_last = d_state[1:].copy()
-            d_state[:, self._first :] = 0
             read = self._turn(x) if direction else x
             of_segment = g
             d_rows = self._empty(self.rows, size, carry.dtype) if direction else d_x
-            for k, start, end in self._stretches_back(d_last):
-                s, kept = self.segments[k], _between(runs.kept[direction][k], start, end)
-                now = slice(s.row + start * s.batch, s.row + end * s.batch)
-                ends = self._lengths == s.start + end
-                d_state[1:, ends] = d_last[:, ends]
+            for k, s in reversed(list(enumerate(self.segments))):
                 d_running = d_state[:, s.first :].copy()[None]
+                end = s.row + s.time * s.batch
                 recurrence.backward(
-                    cell, self._part(read, s, start, end), kept,
-                    d_h[now].reshape(-1), d_running, [w], [of_segment], pool,
-                    wants_x=wants_x, wants_state=wants_state or k > 0 or start > 0, threads=threads,
-                    into=d_rows[now.start * size : now.stop * size],
+                    cell, self._part(read, s), runs.kept[direction][k],
+                    d_h[s.row * hidden : end * hidden], d_running, [w], [of_segment], pool,
+                    wants_x=wants_x, wants_state=wants_state or k > 0, threads=threads,
+                    into=d_rows[s.row * size : end * size], lengths=self._lengths_in(s),
                 )  # fmt: skip
                 d_state[:, s.first :] = d_running[0]
                 if of_segment is g:  # The first sets all; what others set is added.
@@ -279,24 +357,10 @@ class Ragged:
                 else:
                     for total, array in zip(g, of_segment, strict=True):
                         total += array
-            if of_segment is g:
-                for array in g:
-                    array[...] = 0
             if wants_x and direction:
                 d_x += self._take(d_rows, self._turned, x.size)
             carry[direction][:, self.order] = d_state
         return d_x
-
-    def _stretches_back(self, d_last: Array) -> Iterator[tuple[int, int, int]]:
-        """Segments from the last on, cut where gradients of states other than h come in."""
-        for k, s in reversed(list(enumerate(self.segments))):
-            cuts = [0, s.time]
-            ending = slice(s.first, s.first + s.ending)
-            if s.padded and d_last[:, ending].any():
-                cuts = [0, *np.unique(self._lengths[ending] - s.start).tolist(), s.time]
-            for start, end in zip(cuts[-2::-1], cuts[:0:-1], strict=True):
-                if end > start:
-                    yield k, start, end
 
     def _turn(self, x: Input) -> Input:
         """The rows as a reverse direction reads them."""
@@ -304,28 +368,15 @@ class Ragged:
             return x._replace(tokens=x.tokens[self._turned])
         return x._replace(floats=self._take(x.floats, self._turned, x.size))
 
-    def _part(self, x: Input, s: Segment, start: int = 0, end: int | None = None) -> Input:
-        """The input of a segment, or of its times start .. end - 1."""
-        end = s.time if end is None else end
-        first, last = s.row + start * s.batch, s.row + end * s.batch
+    def _part(self, x: Input, s: Segment) -> Input:
+        """The input of a segment."""
+        first, last = s.row, s.row + s.time * s.batch
         floats, tokens = x.floats, x.tokens
         if x.is_tokens:
             tokens = tokens[first:last]
         else:
             floats = floats[first * x.size : last * x.size]
-        return Input(end - start, s.batch, x.size, x.is_tokens, floats, tokens)
-
-    def _repeat_last_step(self, run: Kept, s: Segment) -> None:
-        """Let steps of padding keep what the last step did: finite, whatever padding brought."""
-        steps = self._lengths[s.first : s.first + s.ending] - s.start
-        times, sequences = np.nonzero(np.arange(s.time)[:, None] >= steps)
-        last = steps[sequences]
-        for memory in run.memory:
-            if memory.size:
-                memory[:, times + 1, sequences] = memory[:, last, sequences]
-        for saved in run.saved:
-            if saved.size:
-                saved[times, sequences] = saved[last - 1, sequences]
+        return Input(s.time, s.batch, x.size, x.is_tokens, floats, tokens)
 
 
 def _segments(lengths: Integers, call_rows: int) -> Iterator[Segment]:
@@ -337,18 +388,9 @@ def _segments(lengths: Integers, call_rows: int) -> Iterator[Segment]:
         more = ending * (length - end)
         if padding + more > call_rows:
             batch = lengths.size - first
-            yield Segment(start, end - start, first, batch, row, ending, padding > 0)
+            yield Segment(start, end - start, first, batch, row, padding > 0)
             row += (end - start) * batch
             first, start, ending, padding, more = first + ending, end, 0, 0, 0
         padding, end, ending = padding + more, length, ending + count
     if ending:
-        yield Segment(start, end - start, first, lengths.size - first, row, ending, padding > 0)
-
-
-def _between(kept: Kept, start: int, end: int) -> Kept:
-    """What one direction keeps of the times start .. end - 1."""
-    return Kept(
-        kept.h[start : end + 1],
-        [memory[:, start : end + 1] if memory.size else memory for memory in kept.memory],
-        [saved[start:end] for saved in kept.saved],
-    )
+        yield Segment(start, end - start, first, lengths.size - first, row, padding > 0)

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from numpy.typing import ArrayLike
 
 from fastrnn.checks import Array
-from fastrnn.layers.lengths import Ragged, Runs
+from fastrnn.layers.lengths import Packed, Padded, Runs
 from fastrnn.params import Parameters
 from fastrnn.recurrence import Input, Kept
 
@@ -39,8 +39,8 @@ class Tape:
     #: The parameters of the layer that it is of.
     layer: Parameters
     batched: bool
-    #: How its rows lie, if the sequences have lengths of their own.
-    ragged: Ragged | None = None
+    #: How its sequences are run that have lengths of their own.
+    ragged: Padded | Packed | None = None
     inputs: list[Input] = field(default_factory=list)
     kept: list[Kept | Runs] = field(default_factory=list)
     masks: list[Array] = field(default_factory=list)
