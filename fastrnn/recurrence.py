@@ -105,11 +105,11 @@ class _Prepared(NamedTuple):
 def _prepared(
     cell: Cell, dtype: np.dtype[Any], time: int, batch: int, inputs: int, hidden: int,
     directions: int, direction: int, tokens: bool, token_rows: bool, keep: bool,
-    repeated: bool, threads: int,
+    threads: int,
 ) -> _Prepared:  # fmt: skip
     plan = plan_layer(
         cell, dtype, time, batch, inputs, hidden, directions=directions, direction=direction,
-        tokens=tokens, token_rows=token_rows, keep=keep, repeated=repeated and not keep,
+        tokens=tokens, token_rows=token_rows, keep=keep, repeated=not keep,
         threads=threads,
     )  # fmt: skip
     scan, others = plan.layer.scan, len(cell.states) - 1
@@ -132,17 +132,15 @@ def forward(
     layer: int = 0,
     threads: int | None = None,
     into: Array | None = None,
-    repeated: bool = True,
     lengths: Array | None = None,
 ) -> Kept:
     """Run one layer from its initial states, in whose place its last ones are on return.
 
     `layer` is its number among those that share the pool.
     `into` is the contiguous memory of ``Kept.h``, new if None.
-    `repeated` says whether packed weights may be kept for a next call of the same sizes.
     `threads` is the largest team, as `fastrnn.set_threads` says if None.
-    `lengths` (N,) are the steps of each sequence, T if None. Behind them the states stand still,
-    h as well.
+    `lengths` (N,) are the steps of each sequence, T if None. Behind them the output is zero, but
+    that of a reverse direction is its initial state.
     """
     directions = len(weights)
     dtype = weights[0].weight_ih.dtype
@@ -153,7 +151,7 @@ def forward(
     for direction, w in enumerate(weights):
         run, plan, memory_shape, memory_size, saved_shape, saved_size = _prepared(
             cell, dtype, x.time, x.batch, x.size, hidden, directions, direction, x.is_tokens,
-            x.token_rows, keep, repeated, threads or get_threads(),
+            x.token_rows, keep, threads or get_threads(),
         )  # fmt: skip
         memory, saved = _new(memory_size, dtype), _new(saved_size, dtype)
         if keep:
@@ -231,9 +229,14 @@ def empty(dtype: Any) -> Array:
     return np.empty(0, dtype)
 
 
-def lay_rows(*arrays: Array) -> None:
-    """See `fastrnn.kernels.rows.lay_rows`."""
-    _row_drivers().lay(*arrays)
+def sort_rows(out: Array, source: Array, width: int, lengths: Array, order: Array) -> None:
+    """See `fastrnn.kernels.rows.sort_rows`."""
+    _row_drivers().sort(out, source, width, lengths, order)
+
+
+def unsort_rows(out: Array, source: Array, width: int, lengths: Array, order: Array) -> None:
+    """See `fastrnn.kernels.rows.unsort_rows`."""
+    _row_drivers().unsort(out, source, width, lengths, order)
 
 
 def clear_padding(padded: Array, width: int, lengths: Array) -> None:
@@ -241,22 +244,10 @@ def clear_padding(padded: Array, width: int, lengths: Array) -> None:
     _row_drivers().clear(padded, width, lengths)
 
 
-def take_rows(
-    source: Array,
-    places: Array,
-    width: int,
-    *,
-    stride: int | None = None,
-    out: Array | None = None,
-    out_stride: int | None = None,
-) -> Array:
-    """Row ``places[i]`` of a flat `source` as row i of `out`, zeros where that is negative.
-
-    Rows lie their `width` apart, unless a stride says otherwise; `out` is new if None.
-    """
-    if out is None:
-        out = np.empty(places.size * width, source.dtype)
-    _row_drivers().take(out, out_stride or width, source, stride or width, width, places)
+def take_rows(source: Array, places: Array, width: int) -> Array:
+    """Row ``places[i]`` of `source`, flat, as row i of a new array."""
+    out = np.empty(places.size * width, source.dtype)
+    _row_drivers().take(out, source, width, places)
     return out
 
 

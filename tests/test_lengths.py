@@ -28,24 +28,14 @@ NAIVE: dict[Cell, Any] = {
 }
 EACH = pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.name)
 
-#: What a call costs for each weight, and a row that is packed: every length its own segment, some
-#: segments, one; no packing at all.
-COSTS = {
-    "a call each": (0, 0),
-    "some calls": (9, 0),
-    "one call": (10**6, -(10**6)),
-    "as they lie": (0, 10**9),
-    "as measured": None,
-}
+#: What sorting costs for each step.
+COSTS = {"sorted": -(10**9), "as they lie": 10**9, "as measured": None}
 EACH_COST = pytest.mark.parametrize("costs", COSTS)
 
 
 def set_costs(monkeypatch: pytest.MonkeyPatch, costs: str) -> None:
     if found := COSTS[costs]:
-        monkeypatch.setattr(lengths, "CALL_WORK", 0)
-        monkeypatch.setattr(lengths, "CALL_WEIGHT_WORK", found[0])
-        monkeypatch.setattr(lengths, "ROW_WORK", found[1])
-        monkeypatch.setattr(lengths, "NUMBER_WORK", 0)
+        monkeypatch.setattr(lengths, "STEP_WORK", found)
 
 
 def each(state: Any) -> tuple[Any, ...]:
@@ -379,7 +369,6 @@ def test_growing_states_in_padding_spoil_nothing() -> None:
     case.x[:, 1] = -1
     case.state = np.zeros_like(case.state)
     found = case.run()
-    assert isinstance(layer.forward(case.x, case.state, case.steps)[2].ragged, lengths.Padded)
     assert all(np.isfinite(array).all() for array in found.values())
     assert_same(found, case.by_itself(), K_NAIVE * eps(np.float32))
 

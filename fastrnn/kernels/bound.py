@@ -203,20 +203,22 @@ def sequence_driver(cell: Cell, optimizer: Optimizer, loss: str) -> Any:
 
 
 class RowDrivers(NamedTuple):
-    """What lays and moves rows of sequences of different lengths, for Python to call."""
+    """What moves rows of sequences of different lengths, for Python to call."""
 
-    lay: Any
-    take: Any
+    sort: Any
+    unsort: Any
     clear: Any
+    take: Any
 
 
 @functools.cache
 def row_drivers() -> RowDrivers:
     """Bind the kernels of rows."""
     return RowDrivers(
-        lay=jit.entry(rows.lay_rows),
-        take=jit.entry(rows.take_rows),
+        sort=jit.entry(rows.sort_rows),
+        unsort=jit.entry(rows.unsort_rows),
         clear=jit.entry(rows.clear_padding),
+        take=jit.entry(rows.take_rows),
     )
 
 

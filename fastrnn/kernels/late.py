@@ -67,8 +67,8 @@ def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
 
 
 def late_backward(x_delta, x_delta_offset, carry, scratch, scratch_offset, h, memory, saved,
-                  panels, panel_offset, here, now, before, lengths, first_row, end_row,
-                  s):  # fmt: skip
+                  panels, panel_offset, here, now, before, lengths, reach, first_row,
+                  end_row, s):  # fmt: skip
     """Backward through the first stage of the step of slot `now`, for the rows of one thread.
 
     Rows of fewer `lengths`, if there are any, are left out.
@@ -85,7 +85,7 @@ def late_backward(x_delta, x_delta_offset, carry, scratch, scratch_offset, h, me
         row = first_row
         for group in range(group_count):
             rows = group_base + (group < group_extra)
-            at_row = x_delta_offset + (here * batch + row) * gates_hidden
+            at_row = x_delta_offset + (here * reach + row) * gates_hidden
             multiply_panel(
                 scratch, scratch_offset, wide,
                 x_delta, at_row + EARLY * hidden, gates_hidden,
@@ -95,7 +95,7 @@ def late_backward(x_delta, x_delta_offset, carry, scratch, scratch_offset, h, me
             for n in range(row, row + rows):
                 if lengths.size and lengths[n] < now:
                     continue
-                at_delta = x_delta_offset + (here * batch + n) * gates_hidden
+                at_delta = x_delta_offset + (here * reach + n) * gates_hidden
                 from_h = (before * batch + n) * s.stride + s.column
                 from_memory = (before * batch + n) * hidden
                 at_saved = ((now - 1) * batch + n) * SAVED * hidden

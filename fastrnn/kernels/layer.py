@@ -20,6 +20,7 @@ from fastrnn.kernels.primitives import (
     is_zero,
     pack,
     pack_gates,
+    pack_steps,
     product,
     product_unpacked,
     restore_denormals,
@@ -27,7 +28,7 @@ from fastrnn.kernels.primitives import (
     sealed,
     tuple_at,
 )
-from fastrnn.kernels.scan import Scan
+from fastrnn.kernels.scan import Scan, reaching, running
 from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
 
 GATES = TOGETHER = 1
@@ -96,7 +97,25 @@ def pack_forward(work, w_ih, w_hh, b_ih, b_hh, multiplies_h, team, p):
         work[p.r_bias + j] = 0 if j < summed else of_r
 
 
-def input_parts(work, scratch, x, tokens, w_ih, start, count, team, p):
+@kernel
+def stripes_of(lengths, team, p):
+    """Stripes of the batch for each thread; where lengths differ, an even number.
+
+    A team that shares the rows of sequences from the longest to the shortest is then done at once.
+    """
+    if team.size == 1 or not lengths.size or p.scan.by_units or p.unpacked:
+        return p.stripes
+    return p.stripes + p.stripes % 2
+
+
+@kernel
+def striped(stripe, stripes, team):
+    """What one thread of a larger team would do: this thread's next stripe, to and fro."""
+    place = team.member if stripe % 2 == 0 else team.size - 1 - team.member
+    return Team(stripe * team.size + place, team.size * stripes, team.barrier, 0, 0)
+
+
+def input_parts(work, scratch, x, tokens, lengths, w_ih, start, count, team, p):
     """The gates' input parts for the times start .. start + count - 1, in ``work[p.x_part:]``.
 
     A team that shares the batch makes each the rows that it scans itself, time by time. One that
@@ -106,11 +125,12 @@ def input_parts(work, scratch, x, tokens, w_ih, start, count, team, p):
     s = p.scan
     gates_hidden = GATES * s.hidden
     together = s.by_units or p.unpacked
-    if team.size == 1 or together:
-        stretches, stride, first, end = 1, 0, 0, count * s.batch
-    else:
-        stretches, stride = count, s.batch
-        first, end = share(s.batch, team)
+    first, end = (0, s.batch) if together else share(s.batch, team)
+    if lengths.size and not together:
+        first, end = running(lengths, start + 1, first, end)
+    stretches, stride = count, s.batch
+    if end - first == s.batch:
+        stretches, end = 1, count * s.batch
     for stretch in range(stretches):
         of_x = start * s.batch + stretch * stride
         to = p.x_part + stretch * stride * gates_hidden
@@ -152,18 +172,18 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
     wait(team)
     rests = at_rest(h, p)
     # Unpacked weights serve so few rows that there is one block: nobody overwrites what is read.
-    for stripe in range(p.stripes):
-        # A stripe is what one thread of a larger team would do.
-        part = Team(team.member * p.stripes + stripe, team.size * p.stripes, team.barrier, 0, 0)
+    stripes = stripes_of(lengths, team, p)
+    for stripe in range(stripes):
+        part = striped(stripe, stripes, team)
         for i in range(blocks):
             start = p.block * (i if s.direction > 0 else blocks - 1 - i)
             count = min(p.block, p.time - start)
-            input_parts(work, scratch, x, tokens, w_ih, start, count, part, p)
+            input_parts(work, scratch, x, tokens, lengths, w_ih, start, count, part, p)
             if s.by_units or p.unpacked:
                 wait(team)
             scan_forward(h, memory, saved, work, scratch, work, p.x_part, w_hh, units,
                          work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,
-                         start, count, lengths, part if p.stripes > 1 else team, s)  # fmt: skip
+                         start, count, lengths, part if stripes > 1 else team, s)  # fmt: skip
 
 
 def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wants_state, work,
@@ -177,7 +197,6 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
     s = p.scan
     batch, hidden = s.batch, s.hidden
     gates_hidden = GATES * hidden
-    step = batch * gates_hidden
     of_h = EARLY * hidden if LATE else gates_hidden
     x_delta, r_delta = p.x_part, p.r_delta
     scratch = p.scratch + team.member * p.scratch_size
@@ -187,7 +206,8 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
     if RECURRENT and (LATE or wants_state or p.time > 1):
         pack(work, p.recurrent_panels, w_hh, 0, hidden, 1, gates_hidden, hidden, s.back_width, team)
     # States of zero add nothing to the gradient of what multiplies them.
-    rest_rows = batch if at_rest(h, p) else 0
+    rests = at_rest(h, p)
+    reach, stripes = batch, stripes_of(lengths, team, p) if lengths.size else 1
     if d_x.size:
         pack(work, p.input_panels, w_ih, 0, p.inputs, 1, gates_hidden, p.inputs, p.width, team)
     set_zero(d_units, team)
@@ -200,39 +220,51 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
     for i in range(blocks):
         start = p.block * (i if reverse else blocks - 1 - i)
         count = min(p.block, p.time - start)
-        rows = count * batch
+        # Rows that steps of this block have. A reverse direction ends with a sequence in a step
+        # that it does not have: the one after its last.
+        reach_before, reach = reach, reaching(lengths, start + (not reverse), batch)
+        step, rows = reach * gates_hidden, count * reach
         if i > 0:
             # The last step of the block before is the first one that this block reads.
             after = 0 if reverse else count * step
-            last = p.block * step if reverse else 0
-            first, end = share(step, team)
+            last = p.block * reach_before * gates_hidden if reverse else 0
+            known = min(reach, reach_before) * gates_hidden
+            first, end = share(known, team)
             copy(work, r_delta + after + first, work, r_delta + last + first, end - first)
+            set_zero(work[r_delta + after + known : r_delta + after + step], team)
         wait(team)
-        scan_backward(work, work, x_delta, r_delta, carry, work, scratch, d_output, h, memory,
-                      saved, d_units, units, work, p.recurrent_panels,
-                      start, count, i == 0, lengths, team, s)  # fmt: skip
+        for stripe in range(stripes):
+            scan_backward(work, work, x_delta, r_delta, carry, work, scratch, d_output, h, memory,
+                          saved, d_units, units, work, p.recurrent_panels,
+                          start, count, i == 0, lengths, reach,
+                          striped(stripe, stripes, team) if stripes > 1 else team,
+                          s)  # fmt: skip
         skipped = step if reverse else 0
         first, end = share_rows(gates_hidden, team)
+        # All steps at once, or one by one where they have fewer rows than the batch.
+        pieces = 1 if reach == batch else count
+        rows_at_once = rows // pieces
         if RECURRENT:
-            left_out = rest_rows if i == blocks - 1 else 0
-            skipped_rows = 0 if reverse else left_out
-            before = (start + (2 if reverse else 0)) * batch * s.stride + s.column
-            pack(work, p.row_panels, h, before + skipped_rows * s.stride, s.stride, 1,
-                 rows - left_out, hidden, p.width, team)  # fmt: skip
+            left_out = int(rests and i == blocks - 1)
+            later = 0 if reverse else left_out
+            before = (start + (2 if reverse else later)) * batch * s.stride + s.column
+            pack_steps(work, p.row_panels, h, before, batch * s.stride, s.stride,
+                       count - left_out, reach, hidden, p.width, team)  # fmt: skip
             wait(team)
             low, high = share_rows(of_h, team)
             product(d_w_hh, low * hidden, hidden,
-                    work, r_delta + skipped + skipped_rows * gates_hidden + low, 1, gates_hidden,
-                    work, p.row_panels, high - low, rows - left_out, hidden, i > 0,
+                    work, r_delta + skipped + later * step + low, 1, gates_hidden,
+                    work, p.row_panels, high - low, (count - left_out) * reach, hidden, i > 0,
                     work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         if LATE:
             # Of late gates, what their weights multiplied: the last that is saved.
             wait(team)
             modulated = (start * batch * SAVED + SAVED - 1) * hidden
-            pack(work, p.row_panels, saved, modulated, SAVED * hidden, 1, rows, hidden, p.width,
-                 team)  # fmt: skip
+            pack_steps(work, p.row_panels, saved, modulated, batch * SAVED * hidden, SAVED * hidden,
+                       count, reach, hidden, p.width, team)  # fmt: skip
             if lengths.size:
-                clear_behind(work, p.row_panels, rows, hidden, p.width, lengths, start + 1, team)
+                clear_behind(work, p.row_panels, count, reach, hidden, p.width, lengths, start + 1,
+                             team)  # fmt: skip
             wait(team)
             low, high = share_rows(gates_hidden - of_h, team)
             product(d_w_hh, (of_h + low) * hidden, hidden, work, r_delta + skipped + of_h + low,
@@ -240,25 +272,27 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
                     work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         wait(team)
         if p.tokens:
-            scatter_add(d_w_ih[first * p.gate_stride :], p.gate_stride, p.token_stride,
-                        work, x_delta + skipped + first, gates_hidden,
-                        tokens, start * batch, rows, end - first)  # fmt: skip
+            for piece in range(pieces):
+                scatter_add(d_w_ih[first * p.gate_stride :], p.gate_stride, p.token_stride,
+                            work, x_delta + skipped + piece * step + first, gates_hidden,
+                            tokens, (start + piece) * batch, rows_at_once,
+                            end - first)  # fmt: skip
         else:
-            row = start * batch
-            pack(work, p.row_panels, x, row * p.x_stride, p.x_stride, 1, rows, p.inputs, p.width,
-                 team)  # fmt: skip
+            pack_steps(work, p.row_panels, x, start * batch * p.x_stride, batch * p.x_stride,
+                       p.x_stride, count, reach, p.inputs, p.width, team)  # fmt: skip
             if lengths.size:
-                clear_behind(work, p.row_panels, rows, p.inputs, p.width, lengths, start + 1, team)
+                clear_behind(work, p.row_panels, count, reach, p.inputs, p.width, lengths,
+                             start + 1, team)  # fmt: skip
             wait(team)
             product(d_w_ih, first * p.inputs, p.inputs, work, x_delta + skipped + first,
                     1, gates_hidden, work, p.row_panels, end - first, rows, p.inputs, i > 0,
                     work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
-            if d_x.size:
-                low, high = share_rows(rows, team)
-                product(d_x, (row + low) * p.x_stride, p.x_stride,
-                        work, x_delta + skipped + low * gates_hidden, gates_hidden, 1,
-                        work, p.input_panels, high - low, gates_hidden, p.inputs, add_x,
-                        work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
+            low, high = share_rows(rows_at_once, team)
+            for piece in range(pieces if d_x.size else 0):
+                product(d_x, ((start + piece) * batch + low) * p.x_stride, p.x_stride,
+                        work, x_delta + skipped + piece * step + low * gates_hidden,
+                        gates_hidden, 1, work, p.input_panels, high - low, gates_hidden, p.inputs,
+                        add_x, work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
         if d_b_ih.size:
             column_sums(d_b_ih[first:end], work, x_delta + skipped + first, gates_hidden,
                         rows, end - first, i > 0)  # fmt: skip
@@ -272,7 +306,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
         pack(work, p.recurrent_panels, w_hh, 0, hidden, 1, of_h, hidden, s.back_width, team)
         wait(team)
     if RECURRENT and wants_state and blocks:
-        low, high = share_rows(batch, team)
+        low, high = share_rows(reach, team)
         product(carry, low * hidden, hidden, work, first_step + low * gates_hidden,
                 gates_hidden, 1, work, p.recurrent_panels, high - low, of_h, hidden,
                 H_CARRIED or lengths.size > 0, work, scratch, s.back_rows, s.back_width,
@@ -330,14 +364,15 @@ def put_copy(work, at, array, team):
     return at + array.size
 
 
-def end_states(h, memory, states, first, stride, team, p):
+def end_states(h, memory, states, lengths, first, stride, team, p):
     """Copy the states after the last step."""
     s = p.scan
     slot = p.time if s.direction > 0 else 1
     row, end = share(s.batch, team)
     for n in range(row, end):
         to = first + n * s.hidden
-        copy(states, to, h, (slot * s.batch + n) * s.stride + s.column, s.hidden)
+        of_h = lengths[n] if lengths.size and s.direction > 0 else slot
+        copy(states, to, h, (of_h * s.batch + n) * s.stride + s.column, s.hidden)
         for i in range(OTHERS):
             of = ((i * s.ring + slot % s.ring) * s.batch + n) * s.hidden
             copy(states, to + (i + 1) * stride, memory, of, s.hidden)
@@ -385,7 +420,7 @@ def forward(h, memory, saved, states, first, stride, given, work, seal, x, token
         pack_forward(work, of_input, of_state, of_x, of_r, multiplies_h, of_team, p)
     run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, of_team, p)
     wait(of_team)
-    end_states(h, memory, states, first, stride, of_team, p)
+    end_states(h, memory, states, lengths, first, stride, of_team, p)
     if seal.size and of_team.member == 0:
         seal[0] = checksum
     finish(of_team)

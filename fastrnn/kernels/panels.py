@@ -69,25 +69,13 @@ def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns,
 
     The team shares the panels.
     """
+    if column_stride == 1:
+        pack_steps(panels, panel_offset, b, b_offset, 0, k_stride, 1, k, columns, width, team)
+        return
     lanes = VECTOR_BYTES // b.itemsize
     count, base, extra = split((columns + lanes - 1) // lanes, width)
     first_panel, end_panel = share(count, team)
-    first_column, _ = panel_at(first_panel, base, extra, lanes)
-    if column_stride == 1:
-        # Some rows at a time: with all of them, a matrix of 1024 rows took five times as long.
-        for first in range(0, k, ROWS_AT_A_TIME):
-            column = first_column
-            for panel in range(first_panel, end_panel):
-                wide = lanes * (base + (panel < extra))
-                start = panel_offset + k * column
-                for i in range(first, min(k, first + ROWS_AT_A_TIME)):
-                    source = b_offset + i * k_stride + column
-                    for v in range(0, wide, lanes):
-                        values = load(b, source + v, columns - column - v)
-                        store(panels, start + i * wide + v, lanes, values)
-                column += wide
-        return
-    column = first_column
+    column, _ = panel_at(first_panel, base, extra, lanes)
     for panel in range(first_panel, end_panel):
         wide = lanes * (base + (panel < extra))
         start = panel_offset + k * column
@@ -100,17 +88,46 @@ def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns,
 
 
 @kernel
-def clear_behind(panels, panel_offset, k, columns, width, lengths, now, team):
-    """Set rows of what `pack` packed to zero where they are behind the `lengths` of sequences.
+def pack_steps(panels, panel_offset, b, b_offset, step_stride, row_stride, steps, rows, columns,
+               width, team):  # fmt: skip
+    """`pack` of the first `rows` rows of some steps: (steps * rows, columns).
 
-    The rows are steps, from the one numbered `now` on, of all sequences each.
+    Element (t, n, j) is ``b[b_offset + t * step_stride + n * row_stride + j]``.
     """
-    lanes = VECTOR_BYTES // panels.itemsize
-    batch = lengths.size
+    lanes = VECTOR_BYTES // b.itemsize
     count, base, extra = split((columns + lanes - 1) // lanes, width)
     first_panel, end_panel = share(count, team)
-    for n in range(batch):
-        for i in range(max(0, lengths[n] + 1 - now) * batch + n, k, batch):
+    first_column, _ = panel_at(first_panel, base, extra, lanes)
+    if step_stride == rows * row_stride:
+        steps, rows = 1, steps * rows
+    k = steps * rows
+    for step in range(steps):
+        # Some rows at a time: with all of them, a matrix of 1024 rows took five times as long.
+        for first in range(0, rows, ROWS_AT_A_TIME):
+            column = first_column
+            for panel in range(first_panel, end_panel):
+                wide = lanes * (base + (panel < extra))
+                start = panel_offset + k * column + step * rows * wide
+                for i in range(first, min(rows, first + ROWS_AT_A_TIME)):
+                    source = b_offset + step * step_stride + i * row_stride + column
+                    for v in range(0, wide, lanes):
+                        values = load(b, source + v, columns - column - v)
+                        store(panels, start + i * wide + v, lanes, values)
+                column += wide
+
+
+@kernel
+def clear_behind(panels, panel_offset, steps, rows, columns, width, lengths, now, team):
+    """Set rows of what `pack_steps` packed to zero where sequences have no such step.
+
+    `now` is the number of the first step.
+    """
+    lanes = VECTOR_BYTES // panels.itemsize
+    count, base, extra = split((columns + lanes - 1) // lanes, width)
+    first_panel, end_panel = share(count, team)
+    k = steps * rows
+    for n in range(rows):
+        for i in range(max(0, lengths[n] + 1 - now) * rows + n, k, rows):
             for panel in range(first_panel, end_panel):
                 column, vectors = panel_at(panel, base, extra, lanes)
                 start = panel_offset + k * column + i * vectors * lanes

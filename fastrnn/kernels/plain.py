@@ -42,11 +42,19 @@ def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns,
     packed[...] = matrix(b, b_offset, k_stride, column_stride, k, columns)
 
 
-def clear_behind(panels, panel_offset, k, columns, width, lengths, now, team):
+def pack_steps(panels, panel_offset, b, b_offset, step_stride, row_stride, steps, rows, columns,
+               width, team):  # fmt: skip
+    """See `fastrnn.kernels.panels.pack_steps`."""
+    for t in range(steps):
+        source = matrix(b, b_offset + t * step_stride, row_stride, 1, rows, columns)
+        matrix(panels, panel_offset + t * rows * columns, columns, 1, rows, columns)[...] = source
+
+
+def clear_behind(panels, panel_offset, steps, rows, columns, width, lengths, now, team):
     """See `fastrnn.kernels.panels.clear_behind`."""
-    rows = np.arange(k)
-    behind = lengths[rows % lengths.size] < now + rows // lengths.size
-    matrix(panels, panel_offset, columns, 1, k, columns)[behind] = 0
+    every = matrix(panels, panel_offset, columns, 1, steps * rows, columns)
+    behind = lengths[:rows] < now + np.arange(steps)[:, None]
+    every[behind.ravel()] = 0
 
 
 def pack_gates(panels, panel_offset, w, gates, k, units, width, team):
@@ -62,9 +70,11 @@ def product(
 ):  # fmt: skip
     """See `fastrnn.kernels.product.product`."""
     left = matrix(a, a_offset, a_row_stride, a_step, rows, k)
-    result = left @ matrix(panels, panel_offset, columns, 1, k, columns)
     target = matrix(c, c_offset, c_stride, 1, rows, columns)
-    target[...] = target + result if add else result
+    # Where sequences have ended input and results may be anything.
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = left @ matrix(panels, panel_offset, columns, 1, k, columns)
+        target[...] = target + result if add else result
 
 
 def array_at(address, size, like):
@@ -179,12 +189,14 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         weights = [matrix(panels, panel_offset + g * gate_panels, hidden, 1, hidden, hidden)
                    for g in range(GATES)]  # fmt: skip
     inputs = x_part[x_offset : x_offset + count * s.batch * GATES * hidden]
-    inputs = inputs.reshape(count, s.batch, GATES, hidden) + x_bias.reshape(GATES, hidden)
+    inputs = inputs.reshape(count, s.batch, GATES, hidden)
     states = _Slots(h, memory, s, OTHERS)
     for i, turn in enumerate(range(count) if s.direction > 0 else range(count - 1, -1, -1)):
         now = first + turn + 1
         old = states[now - s.direction]
-        x = [inputs[turn, :, g] for g in range(GATES)]
+        inside = inside_of(lengths, now, s.batch)
+        x = [np.where(inside, inputs[turn, :, g], 0) + b
+             for g, b in enumerate(x_bias.reshape(GATES, hidden))]  # fmt: skip
         between = ()
         if LATE:
             modulated, between = early_forward(x, old, weights)
@@ -197,9 +209,9 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             r = [part + b for part, b in zip(r, r_bias.reshape(GATES, hidden))]
         sums = [a + b for a, b in zip(x[:summed], r)] if RECURRENT else x
         apart = [*x[summed:], *r[summed:]] if RECURRENT else []
-        inside = inside_of(lengths, now, s.batch)
         new, kept = step(*sums, *apart, *between, *old, *units.reshape(UNITS, hidden))
-        states[now] = [np.where(inside, a, b) for a, b in zip(new, old)]
+        held = (0, *old[1:]) if s.direction > 0 else old
+        states[now] = [np.where(inside, a, b) for a, b in zip(new, held)]
         if s.keep and SAVED:
             keep = saved.reshape(-1, s.batch, SAVED, hidden)[now - 1]
             for c, value in enumerate(kept):
@@ -209,7 +221,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
 def scan_backward(
     x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
     d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins,
-    lengths, team, s,
+    lengths, reach, team, s,
 ):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_backward`."""
     if not h.size:
@@ -219,41 +231,43 @@ def scan_backward(
         weights = matrix(panels, panel_offset, hidden, 1, GATES * hidden, hidden)
     of_units = units.reshape(UNITS, hidden)
     x_slots, r_slots = (
-        d[offset : offset + (count + 1) * s.batch * GATES * hidden].reshape(
-            count + 1, s.batch, GATES, hidden
+        d[offset : offset + (count + 1) * reach * GATES * hidden].reshape(
+            count + 1, reach, GATES, hidden
         )
         for d, offset in ((x_delta, x_delta_offset), (r_delta, r_delta_offset))
     )
-    carries = carry.reshape(STATES, s.batch, hidden)
+    carries = carry.reshape(STATES, s.batch, hidden)[:, :reach]
+    steps = lengths[:reach]
     outputs = d_output.reshape(-1, s.batch, s.stride)[:, :, s.column : s.column + hidden]
     states = _Slots(h, memory, s, OTHERS)
     for i, turn in enumerate(range(count - 1, -1, -1) if s.direction > 0 else range(count)):
         now = first + turn + 1
         here = turn + (s.direction < 0)
         starts = begins and i == 0
-        inside = inside_of(lengths, now, s.batch)
+        inside = inside_of(steps, now, reach)
         begun = inside & starts
         if lengths.size and s.direction > 0:
-            begun = begun | (lengths == now)[:, None]
-        dh = outputs[now - 1] if d_output.size else np.zeros_like(carries[0])
+            begun = begun | (steps == now)[:, None]
+        dh = np.zeros_like(carries[0])
+        if d_output.size:
+            dh = np.where(inside, outputs[now - 1, :reach], 0)
         if RECURRENT and not starts:
             of_h = (EARLY if LATE else GATES) * hidden
-            deltas = r_slots[here + s.direction].reshape(s.batch, -1)[:, :of_h]
+            deltas = r_slots[here + s.direction].reshape(reach, -1)[:, :of_h]
             through = deltas @ weights[:of_h]
             dh = dh + np.where(begun, 0, through)
             if lengths.size and s.direction < 0:
-                carries[0] += np.where((lengths + 1 == now)[:, None], through, 0)
+                carries[0] += np.where((steps + 1 == now)[:, None], through, 0)
         dh = dh + np.where(begun | H_CARRIED, carries[0], 0)
         if lengths.size and not H_CARRIED:
             carries[0][...] = np.where(begun, 0, carries[0])
         kept = ()
         if SAVED:
-            keep = saved.reshape(-1, s.batch, SAVED, hidden)[now - 1]
+            keep = saved.reshape(-1, s.batch, SAVED, hidden)[now - 1, :reach]
             kept = tuple(keep[:, c] for c in range(SAVED))
+        old, new = ([a[:reach] for a in states[slot]] for slot in (now - s.direction, now))
         d_states = (dh, *carries[1:])
-        deltas, d_old, *d_weights = step(
-            *kept, *states[now - s.direction], *states[now], *d_states, *of_units
-        )
+        deltas, d_old, *d_weights = step(*kept, *old, *new, *d_states, *of_units)
         for place, value in zip(d_units.reshape(UNITS, hidden), *d_weights):
             place += np.where(inside, value, 0).sum(axis=0)
         deltas = [np.where(inside, value, 0) for value in deltas]
@@ -265,10 +279,9 @@ def scan_backward(
         for place, value in zip(carries if H_CARRIED else carries[1:], d_old):
             place[...] = np.where(inside, value, place)
         if LATE:
-            late = x_slots[here][:, EARLY:].reshape(s.batch, -1)
+            late = x_slots[here][:, EARLY:].reshape(reach, -1)
             d_modulated = late @ weights[EARLY * hidden :]
-            late_backward(x_slots[here], carries[0], kept, states[now - s.direction], d_modulated,
-                          inside)  # fmt: skip
+            late_backward(x_slots[here], carries[0], kept, old, d_modulated, inside)
 
 
 def inside_of(lengths, now, batch):

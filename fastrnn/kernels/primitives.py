@@ -17,6 +17,7 @@ if jit.DISABLED:
         late_backward,
         pack,
         pack_gates,
+        pack_steps,
         product,
         product_unpacked,
         restore_denormals,
@@ -79,7 +80,7 @@ else:
         retreat_rows,
         vecmat,
     )
-    from fastrnn.kernels.panels import clear_behind, pack, pack_gates
+    from fastrnn.kernels.panels import clear_behind, pack, pack_gates, pack_steps
     from fastrnn.kernels.product import (
         column_sums,
         copy,
@@ -118,6 +119,7 @@ __all__ = [
     "matvec",
     "pack",
     "pack_gates",
+    "pack_steps",
     "product",
     "product_unpacked",
     "restore_denormals",

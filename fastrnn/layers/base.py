@@ -23,7 +23,7 @@ from fastrnn.checks import (
 )
 from fastrnn.explain import Plan, explain
 from fastrnn.layers.layouts import Layouts
-from fastrnn.layers.lengths import Packed, Padded, arranged
+from fastrnn.layers.lengths import Ragged
 from fastrnn.layers.values import Grads, OneHot, State, Tape
 from fastrnn.params import HasParameters, Parameters, Spec
 from fastrnn.recurrence import Input, States, Weights
@@ -204,7 +204,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             shape = (padded.time, padded.batch, self.directions * self.hidden_size)
             d_array = self._time_major("d_output", d_array, shape, "D*H", tape.batched)
             d_outputs = readable(d_array).reshape(-1)
-            d_outputs = ragged.pack_gradient(d_outputs) if ragged else d_outputs
+            d_outputs = ragged.take(d_outputs, shape[2]) if ragged else d_outputs
         d_final = self._state_arrays("d_state", d_state, padded.batch, tape.batched)
         rows = self.num_layers * self.directions
         carry = np.zeros((rows, len(self.cell.states), padded.batch, self.hidden_size), self.dtype)
@@ -215,7 +215,9 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         parts = self._parameters.parts_of(flat)
         for layer in reversed(range(self.num_layers)):
             if layer < self.num_layers - 1 and tape.masks:
-                d_outputs = d_outputs * tape.masks[layer].reshape(-1)
+                # In padding is anything.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    d_outputs = d_outputs * tape.masks[layer].reshape(-1)
             of_layer = slice(layer * self.directions, (layer + 1) * self.directions)
             wants = layer > 0 or (wants_x and not read.is_tokens)
             d_outputs = run(
@@ -226,7 +228,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         d_x = None
         if wants_x and not read.is_tokens:
             if ragged:
-                d_outputs = ragged.unpack(d_outputs, self.input_size)
+                d_outputs = ragged.padded(d_outputs, self.input_size, clear=True)
             array = d_outputs.reshape(padded.time, padded.batch, self.input_size)
             d_x = self._laid_out(array, tape.batched)
         if ragged:
@@ -295,8 +297,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
         ragged = self._ragged(lengths, current, batched)
-        if ragged and not keep:
-            ragged = ragged.borrowing(self._pool.arrays)
+        ragged = ragged and ragged.borrowing(self._pool.arrays)
         run: Any = ragged.forward if ragged else recurrence.forward
         tape = Tape(self._parameters, batched, ragged) if keep else None
         rows, unit = self.num_layers * self.directions, current.batch * self.hidden_size
@@ -326,21 +327,28 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
                     recurrence.empty(np.int64),
                 )  # fmt: skip
         if ragged:
-            output = ragged.unpack(output.reshape(-1), output.shape[2])
-            ragged.give_back()
+            # In padding stands what a reverse direction began from.
+            clear = bool(states and self.bidirectional)
+            output = ragged.padded(output.reshape(-1), output.shape[2], clear=clear, spare=keep)
+            if not keep:
+                ragged.give_back()
         last = [ends[i] for i in range(len(ends))]  # 0.5 us less than the array's own iterator
         return self._laid_out(output, batched), self._state_out(last, batched), tape
 
-    def _ragged(self, lengths: ArrayLike | None, x: Input, batched: bool) -> Padded | Packed | None:
+    def _ragged(self, lengths: ArrayLike | None, x: Input, batched: bool) -> Ragged | None:
         """How sequences are run that do not all have T steps."""
         if lengths is None:
             return None
-        checked = check_lengths("lengths", lengths, x.time, (x.batch,) if batched else ())
-        if checked.min(initial=x.time) == x.time:
-            return None
-        return arranged(
-            checked, x.time, self.cell, self.input_size, self.hidden_size, tokens=x.is_tokens
-        )
+        shape = (x.batch,) if batched else ()
+        checked = check_lengths("lengths", lengths, x.time, shape)
+        # A token takes one column of the weights.
+        read = 1 if x.is_tokens else self.input_size
+        rows = len(self.cell.gates) * self.hidden_size
+        ragged = Ragged(
+            checked, x.time, step_work=rows * (read + self.hidden_size * self.cell.recurrent),
+            step_numbers=read + self.directions * self.hidden_size,
+        )  # fmt: skip
+        return None if ragged.inside == x.time * x.batch else ragged
 
     def _mask(self, shape: tuple[int, ...]) -> Array:
         (seed,) = self._dropout_seed.spawn(1)

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from numpy.typing import ArrayLike
 
 from fastrnn.checks import Array
-from fastrnn.layers.lengths import Packed, Padded, Runs
+from fastrnn.layers.lengths import Ragged
 from fastrnn.params import Parameters
 from fastrnn.recurrence import Input, Kept
 
@@ -40,9 +40,9 @@ class Tape:
     layer: Parameters
     batched: bool
     #: How its sequences are run that have lengths of their own.
-    ragged: Padded | Packed | None = None
+    ragged: Ragged | None = None
     inputs: list[Input] = field(default_factory=list)
-    kept: list[Kept | Runs] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
     masks: list[Array] = field(default_factory=list)
 
 
