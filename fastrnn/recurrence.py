@@ -82,11 +82,11 @@ class States(NamedTuple):
 
 
 @functools.cache
-def _drivers(cell: Cell) -> Any:
+def _drivers(cell: Cell, ragged: bool) -> Any:
     """The compiled drivers of a cell; imports numba when first called."""
     from fastrnn.kernels.bound import drivers
 
-    return drivers(cell)
+    return drivers(cell, ragged=ragged)
 
 
 class _Prepared(NamedTuple):
@@ -105,7 +105,7 @@ class _Prepared(NamedTuple):
 def _prepared(
     cell: Cell, dtype: np.dtype[Any], time: int, batch: int, inputs: int, hidden: int,
     directions: int, direction: int, tokens: bool, token_rows: bool, keep: bool,
-    threads: int,
+    ragged: bool, threads: int,
 ) -> _Prepared:  # fmt: skip
     plan = plan_layer(
         cell, dtype, time, batch, inputs, hidden, directions=directions, direction=direction,
@@ -116,7 +116,7 @@ def _prepared(
     memory = (others, scan.ring, batch, hidden)
     saved = (time, batch, len(cell.saved) * scan.keep, hidden)
     return _Prepared(
-        _drivers(cell).forward, plan, memory, math.prod(memory), saved, math.prod(saved)
+        _drivers(cell, ragged).forward, plan, memory, math.prod(memory), saved, math.prod(saved)
     )
 
 
@@ -145,13 +145,12 @@ def forward(
     directions = len(weights)
     dtype = weights[0].weight_ih.dtype
     slots, unit = x.time + directions, x.batch * hidden
-    steps = empty(np.int64) if lengths is None else lengths
     h = _new(slots * directions * unit, dtype) if into is None else into.reshape(-1)
     kept = Kept(h.reshape(slots, x.batch, directions, hidden), [], [])
     for direction, w in enumerate(weights):
         run, plan, memory_shape, memory_size, saved_shape, saved_size = _prepared(
             cell, dtype, x.time, x.batch, x.size, hidden, directions, direction, x.is_tokens,
-            x.token_rows, keep, threads or get_threads(),
+            x.token_rows, keep, lengths is not None, threads or get_threads(),
         )  # fmt: skip
         memory, saved = _new(memory_size, dtype), _new(saved_size, dtype)
         if keep:
@@ -162,7 +161,7 @@ def forward(
         run_team(
             run, plan.threads, h, memory, saved,
             states.flat, states.first + direction * unit, states.stride, states.given,
-            work.numbers, work.seal, x.floats, x.tokens, steps, *w, plan.numbers,
+            work.numbers, work.seal, x.floats, x.tokens, *w, _integers(plan, lengths),
         )  # fmt: skip
         pool.give(work, user)
     return kept
@@ -191,7 +190,6 @@ def backward(
     `lengths` are those of `forward`.
     """
     directions = len(weights)
-    steps = empty(np.int64) if lengths is None else lengths
     dtype = carry.dtype
     d_x = into
     if d_x is None:
@@ -204,14 +202,19 @@ def backward(
         )  # fmt: skip
         work = pool.take(plan, dtype, 0)
         run_team(
-            _drivers(cell).backward, plan.threads,
+            _drivers(cell, lengths is not None).backward, plan.threads,
             *g, d_x, direction > 0, carry[direction].reshape(-1), wants_state, work.numbers,
             d_output, kept.h.reshape(-1), kept.memory[direction].reshape(-1),
-            kept.saved[direction].reshape(-1), x.floats, x.tokens, steps,
-            w.weight_ih, w.weight_hh, w.units, plan.numbers,
+            kept.saved[direction].reshape(-1), x.floats, x.tokens,
+            w.weight_ih, w.weight_hh, w.units, _integers(plan, lengths),
         )  # fmt: skip
         pool.give(work, 0)
     return d_x
+
+
+def _integers(plan: LayerPlan, lengths: Array | None) -> Array:
+    """What drivers take as a plan."""
+    return plan.numbers if lengths is None else np.concatenate((plan.numbers, lengths))
 
 
 def _new(elements: int, dtype: np.dtype[Any]) -> Array:

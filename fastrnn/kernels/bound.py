@@ -64,10 +64,14 @@ def equations(cell: Cell) -> tuple[Any, ...]:
 
 
 @functools.cache
-def drivers(cell: Cell) -> Drivers:
-    """Bind the drivers to a cell; nothing is compiled before it is called."""
-    names = cell_names(cell)
-    made_from = equations(cell)
+def drivers(cell: Cell, *, ragged: bool = False) -> Drivers:
+    """Bind the drivers to a cell; nothing is compiled before it is called.
+
+    Those of `ragged` sequences, of their own lengths, are compiled apart: looking for lengths takes
+    5 % of the time of an LSTM of 32 units at batch 1.
+    """
+    names = {**cell_names(cell), "RAGGED": ragged}
+    made_from = (*equations(cell), ragged)
     if cell.early and cell.early_backward:
         names["early_forward"] = jit.bind(
             primitives.early_forward, early=jit.bind(cell.early), **names

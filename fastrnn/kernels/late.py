@@ -18,6 +18,7 @@ from fastrnn.simd.vector import add_each
 
 GATES = EARLY = STATES = LAST = 1
 SAVED = OTHERS = EARLY_KEPT = 0
+RAGGED = False
 early: Any = None
 early_back: Any = None
 
@@ -71,7 +72,7 @@ def late_backward(x_delta, x_delta_offset, carry, scratch, scratch_offset, h, me
                   end_row, s):  # fmt: skip
     """Backward through the first stage of the step of slot `now`, for the rows of one thread.
 
-    Rows of fewer `lengths`, if there are any, are left out.
+    Of `RAGGED` sequences, rows of fewer `lengths` are left out.
     """
     lanes = VECTOR_BYTES // h.itemsize
     batch, hidden = s.batch, s.hidden
@@ -93,7 +94,7 @@ def late_backward(x_delta, x_delta_offset, carry, scratch, scratch_offset, h, me
                 LAST * hidden, rows, s.back_rows, vectors, 0, 0, s.tile,
             )  # fmt: skip
             for n in range(row, row + rows):
-                if lengths.size and lengths[n] < now:
+                if RAGGED and lengths[n] < now:
                     continue
                 at_delta = x_delta_offset + (here * reach + n) * gates_hidden
                 from_h = (before * batch + n) * s.stride + s.column

@@ -33,7 +33,7 @@ from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
 
 GATES = TOGETHER = 1
 APART = LATE = EARLY = SAVED = OTHERS = 0
-H_CARRIED = False
+H_CARRIED = RAGGED = False
 RECURRENT = True
 scan_forward: Any = None
 scan_backward: Any = None
@@ -98,12 +98,12 @@ def pack_forward(work, w_ih, w_hh, b_ih, b_hh, multiplies_h, team, p):
 
 
 @kernel
-def stripes_of(lengths, team, p):
+def stripes_of(team, p):
     """Stripes of the batch for each thread; where lengths differ, an even number.
 
     A team that shares the rows of sequences from the longest to the shortest is then done at once.
     """
-    if team.size == 1 or not lengths.size or p.scan.by_units or p.unpacked:
+    if team.size == 1 or not RAGGED or p.scan.by_units or p.unpacked:
         return p.stripes
     return p.stripes + p.stripes % 2
 
@@ -126,7 +126,7 @@ def input_parts(work, scratch, x, tokens, lengths, w_ih, start, count, team, p):
     gates_hidden = GATES * s.hidden
     together = s.by_units or p.unpacked
     first, end = (0, s.batch) if together else share(s.batch, team)
-    if lengths.size and not together:
+    if RAGGED and not together:
         first, end = running(lengths, start + 1, first, end)
     stretches, stride = count, s.batch
     if end - first == s.batch:
@@ -160,8 +160,7 @@ def input_parts(work, scratch, x, tokens, lengths, w_ih, start, count, team, p):
 def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, team, p):
     """Scan all times from the initial states, the weights having been packed.
 
-    `lengths` (N,) says how many steps each sequence has, if it is not empty; see
-    `fastrnn.kernels.scan`.
+    Of `RAGGED` sequences `lengths` (N,) says how many steps each has: `fastrnn.kernels.scan`.
     """
     s = p.scan
     gates_hidden = GATES * s.hidden
@@ -172,7 +171,7 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
     wait(team)
     rests = at_rest(h, p)
     # Unpacked weights serve so few rows that there is one block: nobody overwrites what is read.
-    stripes = stripes_of(lengths, team, p)
+    stripes = stripes_of(team, p)
     for stripe in range(stripes):
         part = striped(stripe, stripes, team)
         for i in range(blocks):
@@ -207,7 +206,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
         pack(work, p.recurrent_panels, w_hh, 0, hidden, 1, gates_hidden, hidden, s.back_width, team)
     # States of zero add nothing to the gradient of what multiplies them.
     rests = at_rest(h, p)
-    reach, stripes = batch, stripes_of(lengths, team, p) if lengths.size else 1
+    reach, stripes = batch, stripes_of(team, p) if RAGGED else 1
     if d_x.size:
         pack(work, p.input_panels, w_ih, 0, p.inputs, 1, gates_hidden, p.inputs, p.width, team)
     set_zero(d_units, team)
@@ -222,7 +221,8 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
         count = min(p.block, p.time - start)
         # Rows that steps of this block have. A reverse direction ends with a sequence in a step
         # that it does not have: the one after its last.
-        reach_before, reach = reach, reaching(lengths, start + (not reverse), batch)
+        reach_before = reach
+        reach = reaching(lengths, start + (not reverse), batch) if RAGGED else batch
         step, rows = reach * gates_hidden, count * reach
         if i > 0:
             # The last step of the block before is the first one that this block reads.
@@ -262,7 +262,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
             modulated = (start * batch * SAVED + SAVED - 1) * hidden
             pack_steps(work, p.row_panels, saved, modulated, batch * SAVED * hidden, SAVED * hidden,
                        count, reach, hidden, p.width, team)  # fmt: skip
-            if lengths.size:
+            if RAGGED:
                 clear_behind(work, p.row_panels, count, reach, hidden, p.width, lengths, start + 1,
                              team)  # fmt: skip
             wait(team)
@@ -280,7 +280,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
         else:
             pack_steps(work, p.row_panels, x, start * batch * p.x_stride, batch * p.x_stride,
                        p.x_stride, count, reach, p.inputs, p.width, team)  # fmt: skip
-            if lengths.size:
+            if RAGGED:
                 clear_behind(work, p.row_panels, count, reach, p.inputs, p.width, lengths,
                              start + 1, team)  # fmt: skip
             wait(team)
@@ -309,9 +309,9 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
         low, high = share_rows(reach, team)
         product(carry, low * hidden, hidden, work, first_step + low * gates_hidden,
                 gates_hidden, 1, work, p.recurrent_panels, high - low, of_h, hidden,
-                H_CARRIED or lengths.size > 0, work, scratch, s.back_rows, s.back_width,
+                H_CARRIED or RAGGED, work, scratch, s.back_rows, s.back_width,
                 s.tile)  # fmt: skip
-    if not (RECURRENT or H_CARRIED or lengths.size) and blocks:
+    if not (RECURRENT or H_CARRIED or RAGGED) and blocks:
         set_zero(carry[: batch * hidden], team)
 
 
@@ -371,15 +371,15 @@ def end_states(h, memory, states, lengths, first, stride, team, p):
     row, end = share(s.batch, team)
     for n in range(row, end):
         to = first + n * s.hidden
-        of_h = lengths[n] if lengths.size and s.direction > 0 else slot
+        of_h = lengths[n] if RAGGED and s.direction > 0 else slot
         copy(states, to, h, (of_h * s.batch + n) * s.stride + s.column, s.hidden)
         for i in range(OTHERS):
             of = ((i * s.ring + slot % s.ring) * s.batch + n) * s.hidden
             copy(states, to + (i + 1) * stride, memory, of, s.hidden)
 
 
-def forward(h, memory, saved, states, first, stride, given, work, seal, x, tokens, lengths,
-            w_ih, w_hh, b_ih, b_hh, units, team, plan):  # fmt: skip
+def forward(h, memory, saved, states, first, stride, given, work, seal, x, tokens, w_ih, w_hh,
+            b_ih, b_hh, units, team, plan):  # fmt: skip
     """The whole layer in one call.
 
     From `first` on, `states` (S, N, H) holds the initial states if they are `given`, and the last
@@ -388,9 +388,10 @@ def forward(h, memory, saved, states, first, stride, given, work, seal, x, token
     `work` keeps packed weights for the next call, unless `seal` is empty: `sealed`.
 
     `team` and `plan` are the integers of a `Team` and a `Layer`: as tuples they would take 3 us to
-    come from Python.
+    come from Python. Behind those of the latter are the lengths of `RAGGED` sequences.
     """
     of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
+    lengths = plan[plan.size - p.scan.batch if RAGGED else plan.size :]
     begin(of_team)
     begin_states(h, memory, states, first, stride, given, of_team, p)
     packed, checksum = False, 0
@@ -427,10 +428,10 @@ def forward(h, memory, saved, states, first, stride, given, work, seal, x, token
 
 
 def backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wants_state, work,
-             d_output, h, memory, saved, x, tokens, lengths, w_ih, w_hh, units, team,
-             plan):  # fmt: skip
+             d_output, h, memory, saved, x, tokens, w_ih, w_hh, units, team, plan):  # fmt: skip
     """`run_backward` in one call, denormals being taken as zero; see `forward`."""
     of_team, p = tuple_at(team, 0, Team), tuple_at(plan, 0, Layer)
+    lengths = plan[plan.size - p.scan.batch if RAGGED else plan.size :]
     begin(of_team)
     before = flush_denormals()
     run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wants_state, work,

@@ -19,7 +19,7 @@ from fastrnn.simd import functions
 GATES = STATES = 1
 LAST = 1
 SAVED = APART = OTHERS = UNITS = SLOTS = EARLY = LATE = 0
-H_CARRIED = RESTS_AT_ZERO = False
+H_CARRIED = RESTS_AT_ZERO = RAGGED = False
 RECURRENT = True
 step: Any = None
 rule: Any = None
@@ -246,7 +246,7 @@ def scan_backward(
         starts = begins and i == 0
         inside = inside_of(steps, now, reach)
         begun = inside & starts
-        if lengths.size and s.direction > 0:
+        if RAGGED and s.direction > 0:
             begun = begun | (steps == now)[:, None]
         dh = np.zeros_like(carries[0])
         if d_output.size:
@@ -256,10 +256,10 @@ def scan_backward(
             deltas = r_slots[here + s.direction].reshape(reach, -1)[:, :of_h]
             through = deltas @ weights[:of_h]
             dh = dh + np.where(begun, 0, through)
-            if lengths.size and s.direction < 0:
+            if RAGGED and s.direction < 0:
                 carries[0] += np.where((steps + 1 == now)[:, None], through, 0)
         dh = dh + np.where(begun | H_CARRIED, carries[0], 0)
-        if lengths.size and not H_CARRIED:
+        if RAGGED and not H_CARRIED:
             carries[0][...] = np.where(begun, 0, carries[0])
         kept = ()
         if SAVED:

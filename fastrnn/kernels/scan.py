@@ -2,7 +2,8 @@
 
 Each step multiplies some rows of the batch by a panel of the recurrent weights and runs the cell's
 equations on the result while it is in the first-level cache. `step`, `GATES`, `STATES`, `OTHERS`,
-`SAVED`, `APART`, `UNITS`, `H_CARRIED` and `RECURRENT` stand for one cell;
+`SAVED`, `APART`, `UNITS`, `H_CARRIED` and `RECURRENT` stand for one cell, and `RAGGED` for
+sequences of their own lengths;
 `fastrnn.kernels.jit.bind` gives their values.
 
 Layout, with T times, N rows of the batch, H hidden units, G gates and D directions:
@@ -18,10 +19,10 @@ Layout, with T times, N rows of the batch, H hidden units, G gates and D directi
     The cell's weights of one number for each unit, and their gradients, which are added to.
 ``x_part`` (count, N, G, H)
     The gates' input parts for the times of this call.
-``lengths`` (N,), or empty where every sequence has T steps
-    Of each sequence. Behind them its states stand still, so that a reverse direction finds the
-    initial ones at its last step; but h of a forward direction is zero, as the output is to be.
-    The gradients of the pre-activations are zero there.
+``lengths`` (N,)
+    Of each sequence, not looked at unless `RAGGED`. Behind them its states stand still, so that a
+    reverse direction finds the initial ones at its last step; but h of a forward direction is zero,
+    as the output is to be. The gradients of the pre-activations are zero there.
 
 Every other step takes the panels from the last to the first: what the step before left in a cache
 is used before it is evicted. With H = 100 and batch 1 (40 KB of weights) that gained 10 % forward
@@ -56,7 +57,7 @@ from fastrnn.simd.vector import add_each, input_deltas, preactivations, recurren
 
 GATES = STATES = TOGETHER = LAST = 1
 SAVED = APART = OTHERS = UNITS = EARLY = EARLY_KEPT = LATE = 0
-H_CARRIED = PAIRED = False
+H_CARRIED = PAIRED = RAGGED = False
 RECURRENT = True
 step: Any = None
 run_pair: Any = None
@@ -110,9 +111,9 @@ def part(panels, team, s):
 
 @kernel
 def shortest(lengths, first, end):
-    """Steps that all sequences of rows first .. end - 1 have; without `lengths`, more than any."""
+    """Steps that all sequences of rows first .. end - 1 have."""
     least = 1 << 62
-    for n in range(first, end if lengths.size else first):
+    for n in range(first, end):
         least = min(least, lengths[n])
     return least
 
@@ -120,7 +121,7 @@ def shortest(lengths, first, end):
 @kernel
 def reaching(lengths, now, batch):
     """Rows of a batch up to the last one that has at least `now` steps, and at least one."""
-    while lengths.size and batch > 1 and lengths[batch - 1] < now:
+    while batch > 1 and lengths[batch - 1] < now:
         batch -= 1
     return batch
 
@@ -232,7 +233,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
     group_count, group_base, group_extra = split(end_row - first_row, ROWS)
     gate_panels = hidden * lanes * ((hidden + lanes - 1) // lanes)
-    least = shortest(lengths, first_row, end_row)
+    least = shortest(lengths, first_row, end_row) if RAGGED else 0
     first_unit, _, _ = units_at(
         first_panel, hidden, together, panel_count, panel_base, panel_extra, tail, lanes
     )
@@ -249,7 +250,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         slot_now = now & 1 if s.ring == 2 else now
         slot_before = before & 1 if s.ring == 2 else before
         low, high = first_row, end_row
-        if lengths.size:
+        if RAGGED:
             if now > least:
                 low, high = running(lengths, now, first_row, end_row)
             group_count, group_base, group_extra = split(high - low, ROWS)
@@ -331,7 +332,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                         j += lanes
                     n += 1 + down
                 row += rows
-        if now > least:
+        if RAGGED and now > least:
             hold(h, memory, lengths, now, before, slot_now, slot_before, first_row, end_row,
                  first_unit, end_unit, s)  # fmt: skip
         if s.by_units:
@@ -378,7 +379,7 @@ def scan_backward(
     first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
     group_count, group_base, group_extra = split(end_row - first_row, ROWS)
     slot, slot_carry = s.ring * batch * hidden, batch * hidden
-    least = shortest(lengths, first_row, end_row)
+    least = shortest(lengths, first_row, end_row) if RAGGED else 0
     first_unit, _ = panel_at(first_panel, panel_base, panel_extra, lanes)
     end_unit = hidden
     if end_panel < panel_count:
@@ -390,7 +391,7 @@ def scan_backward(
         here = turn + (s.direction < 0)
         starts = begins and i == 0
         low, high = first_row, end_row
-        if lengths.size:
+        if RAGGED:
             if now > least:
                 low, high = running(lengths, now - (s.direction < 0), first_row, end_row)
                 leave_out(x_delta, r_delta, x_delta_offset, r_delta_offset, lengths, now, here,
@@ -431,7 +432,7 @@ def scan_backward(
                     at_saved = ((now - 1) * batch + n) * SAVED * hidden
                     at_carry = n * hidden
                     begun = starts
-                    if now >= least:
+                    if RAGGED and now >= least:
                         if lengths[n] < now:
                             if RECURRENT and not starts and lengths[n] == now + s.direction:
                                 column_sums(carry[at_carry + column :], scratch, at_scratch, wide,
@@ -445,7 +446,7 @@ def scan_backward(
                             dh = dh + load(scratch, at_scratch + j - column, lanes)
                         if begun or H_CARRIED:
                             dh = dh + load(carry, at_carry + j, left)
-                        if begun and not H_CARRIED and lengths.size:
+                        if RAGGED and begun and not H_CARRIED:
                             store(carry, at_carry + j, left, load(carry, at_carry, 0))
                         d_others = load_each(
                             carry, at_carry + slot_carry + j, slot_carry, left, OTHERS
