@@ -96,9 +96,9 @@ class Inference(NamedTuple):
             while start < end:
                 count = 1 if seen else min((end - start) // time, max(1, SLICE // time))
                 run_team(
-                    self._drivers().evaluate, plan.threads,
+                    self._drivers().evaluate, plan.threads, plan.model,
                     total, flat, h, memory, work, x, block, targets, sums, offsets,
-                    tokens, tokens.size, start, count, plan.model,
+                    tokens, tokens.size, start, count,
                 )  # fmt: skip
                 start += count * time
                 if seen:

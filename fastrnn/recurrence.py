@@ -82,42 +82,59 @@ class States(NamedTuple):
 
 
 @functools.cache
-def _drivers(cell: Cell, ragged: bool) -> Any:
+def _drivers(cell: Cell, ragged: bool = False) -> Any:
     """The compiled drivers of a cell; imports numba when first called."""
     from fastrnn.kernels.bound import drivers
 
     return drivers(cell, ragged=ragged)
 
 
-class _Prepared(NamedTuple):
-    """What one direction's forward call takes besides arrays."""
+class Prepared(NamedTuple):
+    """A forward call of one direction, all that its sizes say."""
 
     driver: Any
     plan: LayerPlan
+    dtype: np.dtype[Any]
     #: Shapes of `Kept`'s arrays, and their elements.
     memory: tuple[int, ...]
     memory_size: int
     saved: tuple[int, ...]
     saved_size: int
 
+    def run(
+        self, h: Array, memory: Array, saved: Array, states: tuple[Array, int, int, bool],
+        floats: Array, tokens: Array, weights: Weights, pool: WorkspacePool, user: int,
+        lengths: Array | None = None,
+    ) -> None:  # fmt: skip
+        """Make the call, all arrays flat and `states` as `States` has them.
+
+        `user` is the number of whose weights they are.
+        """
+        plan = self.plan
+        work = pool.take(plan, self.dtype, user)
+        run_team(
+            self.driver, plan.threads, _integers(plan, lengths), h, memory, saved, *states,
+            work.numbers, work.seal, floats, tokens, *weights,
+        )  # fmt: skip
+        pool.give(work, user)
+
 
 @functools.lru_cache(maxsize=4096)
-def _prepared(
+def prepared(
     cell: Cell, dtype: np.dtype[Any], time: int, batch: int, inputs: int, hidden: int,
     directions: int, direction: int, tokens: bool, token_rows: bool, keep: bool,
     ragged: bool, threads: int,
-) -> _Prepared:  # fmt: skip
+) -> Prepared:  # fmt: skip
+    """Prepare a forward call; `ragged` is one with lengths."""
     plan = plan_layer(
         cell, dtype, time, batch, inputs, hidden, directions=directions, direction=direction,
-        tokens=tokens, token_rows=token_rows, keep=keep, repeated=not keep,
-        threads=threads,
+        tokens=tokens, token_rows=token_rows, keep=keep, repeated=not keep, threads=threads,
     )  # fmt: skip
     scan, others = plan.layer.scan, len(cell.states) - 1
     memory = (others, scan.ring, batch, hidden)
     saved = (time, batch, len(cell.saved) * scan.keep, hidden)
-    return _Prepared(
-        _drivers(cell, ragged).forward, plan, memory, math.prod(memory), saved, math.prod(saved)
-    )
+    driver = _drivers(cell, ragged).forward
+    return Prepared(driver, plan, dtype, memory, math.prod(memory), saved, math.prod(saved))
 
 
 def forward(
@@ -145,25 +162,22 @@ def forward(
     directions = len(weights)
     dtype = weights[0].weight_ih.dtype
     slots, unit = x.time + directions, x.batch * hidden
-    h = _new(slots * directions * unit, dtype) if into is None else into.reshape(-1)
+    h = new(slots * directions * unit, dtype) if into is None else into.reshape(-1)
     kept = Kept(h.reshape(slots, x.batch, directions, hidden), [], [])
     for direction, w in enumerate(weights):
-        run, plan, memory_shape, memory_size, saved_shape, saved_size = _prepared(
+        call = prepared(
             cell, dtype, x.time, x.batch, x.size, hidden, directions, direction, x.is_tokens,
             x.token_rows, keep, lengths is not None, threads or get_threads(),
         )  # fmt: skip
-        memory, saved = _new(memory_size, dtype), _new(saved_size, dtype)
+        memory, saved = new(call.memory_size, dtype), new(call.saved_size, dtype)
         if keep:
-            kept.memory.append(memory.reshape(memory_shape))
-            kept.saved.append(saved.reshape(saved_shape))
-        user = layer * directions + direction
-        work = pool.take(plan, dtype, user)
-        run_team(
-            run, plan.threads, h, memory, saved,
-            states.flat, states.first + direction * unit, states.stride, states.given,
-            work.numbers, work.seal, x.floats, x.tokens, *w, _integers(plan, lengths),
+            kept.memory.append(memory.reshape(call.memory))
+            kept.saved.append(saved.reshape(call.saved))
+        of_direction = (
+            states.flat, states.first + direction * unit, states.stride, states.given
         )  # fmt: skip
-        pool.give(work, user)
+        user = layer * directions + direction
+        call.run(h, memory, saved, of_direction, x.floats, x.tokens, w, pool, user, lengths)
     return kept
 
 
@@ -193,7 +207,7 @@ def backward(
     dtype = carry.dtype
     d_x = into
     if d_x is None:
-        d_x = _new(x.time * x.batch * x.size, dtype) if wants_x else empty(dtype)
+        d_x = new(x.time * x.batch * x.size, dtype) if wants_x else empty(dtype)
     for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
         plan = plan_layer(
             cell, dtype, x.time, x.batch, x.size, kept.h.shape[3],
@@ -202,11 +216,11 @@ def backward(
         )  # fmt: skip
         work = pool.take(plan, dtype, 0)
         run_team(
-            _drivers(cell, lengths is not None).backward, plan.threads,
+            _drivers(cell, lengths is not None).backward, plan.threads, _integers(plan, lengths),
             *g, d_x, direction > 0, carry[direction].reshape(-1), wants_state, work.numbers,
             d_output, kept.h.reshape(-1), kept.memory[direction].reshape(-1),
             kept.saved[direction].reshape(-1), x.floats, x.tokens,
-            w.weight_ih, w.weight_hh, w.units, _integers(plan, lengths),
+            w.weight_ih, w.weight_hh, w.units,
         )  # fmt: skip
         pool.give(work, 0)
     return d_x
@@ -217,7 +231,7 @@ def _integers(plan: LayerPlan, lengths: Array | None) -> Array:
     return plan.numbers if lengths is None else np.concatenate((plan.numbers, lengths))
 
 
-def _new(elements: int, dtype: np.dtype[Any]) -> Array:
+def new(elements: int, dtype: np.dtype[Any]) -> Array:
     """A new flat array, on a cache line if it is large."""
     if not elements:
         return empty(dtype)

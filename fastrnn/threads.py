@@ -205,8 +205,8 @@ def check_threads(threads: int) -> int:
     return count
 
 
-def run_team(driver: Callable[..., Any], size: int, *args: Any) -> None:
-    """Call ``driver(*args[:-1], team, args[-1])`` in each of `size` threads, or fewer, at once.
+def run_team(driver: Callable[..., Any], size: int, plan: Any, *args: Any) -> None:
+    """Call ``driver(*args, team, plan)`` in each of `size` threads, or fewer, at once.
 
     `team` is a `fastrnn.kernels.team.Team` as an array. All but the caller are threads that were
     idle; a driver does the same with fewer. Without the JIT there is only the caller.
@@ -217,15 +217,17 @@ def run_team(driver: Callable[..., Any], size: int, *args: Any) -> None:
     """
     workers = _pool.take(size - 1) if size > 1 and not _disabled() else []
     if not workers:
-        driver(*args[:-1], _ALONE, args[-1])
+        driver(*args, _ALONE, plan)
         return
     try:
-        _run_together(driver, workers, args)
+        _run_together(driver, workers, plan, args)
     finally:
         _pool.give(workers)
 
 
-def _run_together(driver: Callable[..., Any], workers: list[_Worker], args: Any) -> None:
+def _run_together(
+    driver: Callable[..., Any], workers: list[_Worker], plan: Any, args: tuple[Any, ...]
+) -> None:
     size = len(workers) + 1
     barrier = np.zeros(1, np.int64)
     signals = np.array([worker.signal for worker in workers], np.int64)
@@ -236,7 +238,7 @@ def _run_together(driver: Callable[..., Any], workers: list[_Worker], args: Any)
             team = np.array([index, size, barrier.ctypes.data, _OFFER, signal], np.int64)
             if index:
                 _spread(cores)
-            driver(*args[:-1], team, args[-1])
+            driver(*args, team, plan)
         except BaseException:  # Ctrl-C before the kernels began: nobody may wait for this thread
             if barrier[0] != FINISHED:
                 barrier[0] = BROKEN

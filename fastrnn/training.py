@@ -267,12 +267,12 @@ class Trainer:
         before, start = self.step, time.perf_counter()
         try:
             run_team(
-                model_drivers(self.cell, options.rule).train_steps, plan.threads,
+                model_drivers(self.cell, options.rule).train_steps, plan.threads, plan.model,
                 losses, norms, self.parameters.flat, self._grads[: self.slots.shape[1]],
                 self.slots.reshape(-1), self.h, self.memory, self._saved, self._d_h, self._carry,
                 self._work, self._x, self._d_x, self._tokens, self._targets, self._sums, hypers,
                 self._offsets, self.streams.reshape(-1), self.streams.shape[1], self._counters,
-                float(norm_limit), plan.model,
+                float(norm_limit),
             )  # fmt: skip
         finally:
             # Ctrl-C is raised when the kernels return: what they did is recorded all the same.

@@ -54,7 +54,7 @@ def forgotten_plans() -> Iterator[Callable[[], None]]:
 
     def forget() -> None:
         plan_layer.cache_clear()
-        recurrence._prepared.cache_clear()
+        recurrence.prepared.cache_clear()
 
     yield forget
     forget()

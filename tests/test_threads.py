@@ -105,10 +105,10 @@ def teams(monkeypatch: Any) -> Any:
     monkeypatch.setattr(threads, "available", lambda: 3)
     monkeypatch.setattr(threads._pool, "limit", 3)
     plan.plan_layer.cache_clear()
-    recurrence._prepared.cache_clear()
+    recurrence.prepared.cache_clear()
     yield
     plan.plan_layer.cache_clear()
-    recurrence._prepared.cache_clear()
+    recurrence.prepared.cache_clear()
 
 
 SHAPES = [  # T, N, I, H
@@ -191,9 +191,9 @@ def test_a_thread_that_fails_before_the_kernels_stops_its_team(who: int, monkeyp
             raise KeyboardInterrupt
         driver(*args)
 
-    prepared = recurrence._prepared
+    prepared = recurrence.prepared
     monkeypatch.setattr(
-        recurrence, "_prepared", lambda *args: prepared(*args)._replace(driver=interrupted)
+        recurrence, "prepared", lambda *args: prepared(*args)._replace(driver=interrupted)
     )
     with pytest.raises(KeyboardInterrupt):
         layer(x)
@@ -247,7 +247,7 @@ def test_after_a_worker_that_failed_first_the_next_call_goes_on(monkeypatch: Any
     layer: Any = Recurrent(LSTM, 5, 70, threads=2)
     x = normal((30, 13, 5), np.float32)
     expected = layer(x)[0]
-    prepared = recurrence._prepared
+    prepared = recurrence.prepared
     driver = recurrence._drivers(LSTM).forward
     failed = threading.Event()
 
@@ -260,7 +260,7 @@ def test_after_a_worker_that_failed_first_the_next_call_goes_on(monkeypatch: Any
         driver(*args)
 
     monkeypatch.setattr(
-        recurrence, "_prepared", lambda *args: prepared(*args)._replace(driver=worker_first)
+        recurrence, "prepared", lambda *args: prepared(*args)._replace(driver=worker_first)
     )
     with pytest.raises(KeyError, match="here"):
         layer(x)
@@ -275,7 +275,7 @@ def test_an_interrupt_after_the_kernels_hangs_nothing(monkeypatch: Any) -> None:
     layer: Any = Recurrent(LSTM, 5, 70, threads=3)
     x = normal((30, 13, 5), np.float32)
     expected = layer(x)[0]
-    prepared = recurrence._prepared
+    prepared = recurrence.prepared
     driver = recurrence._drivers(LSTM).forward
 
     def interrupted(*args: Any) -> None:
@@ -285,7 +285,7 @@ def test_an_interrupt_after_the_kernels_hangs_nothing(monkeypatch: Any) -> None:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        recurrence, "_prepared", lambda *args: prepared(*args)._replace(driver=interrupted)
+        recurrence, "prepared", lambda *args: prepared(*args)._replace(driver=interrupted)
     )
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):

@@ -63,13 +63,17 @@ def equations(cell: Cell) -> tuple[Any, ...]:
     return *functions, tuple(cell_names(cell).items())
 
 
-@functools.cache
 def drivers(cell: Cell, *, ragged: bool = False) -> Drivers:
     """Bind the drivers to a cell; nothing is compiled before it is called.
 
     Those of `ragged` sequences, of their own lengths, are compiled apart: looking for lengths takes
     5 % of the time of an LSTM of 32 units at batch 1.
     """
+    return _bound_drivers(cell, ragged)
+
+
+@functools.cache
+def _bound_drivers(cell: Cell, ragged: bool) -> Drivers:
     names = {**cell_names(cell), "RAGGED": ragged}
     made_from = (*equations(cell), ragged)
     if cell.early and cell.early_backward:

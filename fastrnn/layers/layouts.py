@@ -33,6 +33,12 @@ class Layouts(Generic[State]):
     dtype: np.dtype[Any]
 
     def _input(self, x: ArrayLike | OneHot) -> tuple[Input, bool]:
+        # What most calls get, 1 us sooner.
+        if type(x) is np.ndarray and x.dtype is self.dtype and x.ndim == 3 and x.flags.carray:
+            time, batch, size = x.shape
+            if size == self.input_size and not self.batch_first:
+                integers = recurrence.empty(np.int64)
+                return Input(time, batch, size, False, x.reshape(-1), integers), True
         tokens = isinstance(x, OneHot)
         if isinstance(x, OneHot):
             array: Array = check_tokens("tokens", x.tokens, self.input_size, "input_size")
@@ -101,6 +107,8 @@ class Layouts(Generic[State]):
             arrays.append(array)
         return arrays
 
-    def _state_out(self, states: list[Array], batched: bool) -> State:
-        out = states if batched else [s[:, 0] for s in states]
+    def _state_out(self, states: Array, batched: bool) -> State:
+        """Each state of (S, L*D, N, H)."""
+        kinds = range(len(states))  # 0.5 us less than the array's own iterator
+        out = [states[i] if batched else states[i, :, 0] for i in kinds]
         return cast(State, out[0] if len(out) == 1 else tuple(out))

@@ -1,0 +1,77 @@
+"""Layers run on inputs of one shape, nothing being kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastrnn import recurrence
+from fastrnn.cells import Cell
+from fastrnn.checks import Array
+from fastrnn.recurrence import Input, Weights
+from fastrnn.workspaces import WorkspacePool
+
+
+class Inference:
+    """Stacked layers for inputs of the shape of `x`; what that says is worked out once.
+
+    A call of an RNN of 32 units then takes 3 us besides its steps, not 7.5.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        x: Input,
+        hidden: int,
+        weights: Sequence[Sequence[Weights]],
+        pool: WorkspacePool,
+        threads: int,
+    ) -> None:
+        self._pool, self._dtype = pool, weights[0][0].weight_ih.dtype
+        directions, unit = len(weights[0]), x.batch * hidden
+        every = len(weights) * directions
+        width = directions * hidden
+        self._states = (len(cell.states), every, x.batch, hidden)
+        self._output = (x.time, x.batch, width)
+        #: Numbers of a layer's h, and those that are its output.
+        self._size = (x.time + directions) * directions * unit
+        self._rows = slice(directions * unit, (1 + x.time) * directions * unit)
+        self._layers = [
+            [
+                (
+                    recurrence.prepared(
+                        cell, self._dtype, x.time, x.batch, width if layer else x.size, hidden,
+                        directions, direction, x.is_tokens and not layer, x.token_rows, False,
+                        False, threads,
+                    ),
+                    w,
+                    layer * directions + direction,
+                    # Where its states are, and those of the next kind.
+                    ((layer * directions + direction) * unit, every * unit),
+                )
+                for direction, w in enumerate(of_layer)
+            ]
+            for layer, of_layer in enumerate(weights)
+        ]  # fmt: skip
+
+    def __call__(self, x: Input, states: Sequence[Array] | None) -> tuple[Array, Array]:
+        """The output (T, N, D * H) and the last states (S, L * D, N, H).
+
+        `states` are the initial ones, each (L * D, N, H); zeros if None.
+        """
+        dtype = self._dtype
+        ends = np.empty(self._states, dtype)
+        for i, value in enumerate(states or ()):
+            ends[i] = value
+        flat, given = ends.reshape(-1), states is not None
+        nothing = recurrence.empty(dtype)
+        floats, tokens = x.floats, x.tokens
+        for layer in self._layers:
+            h = recurrence.new(self._size, dtype)
+            for call, w, user, place in layer:
+                memory = recurrence.new(call.memory_size, dtype) if call.memory_size else nothing
+                own = (flat, *place, given)
+                call.run(h, memory, nothing, own, floats, tokens, w, self._pool, user)
+            floats, tokens = h[self._rows], recurrence.empty(np.int64)
+        return floats.reshape(self._output), ends
