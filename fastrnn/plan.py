@@ -178,7 +178,7 @@ def plan_layer(
     more_work : int
         Multiply-adds of the same call besides this layer's.
     """
-    from fastrnn.kernels.jit import dots_address, tile_address
+    from fastrnn.kernels.jit import DISABLED, dots_address, tile_address
     from fastrnn.kernels.layer import Layer
     from fastrnn.kernels.panels import ROWS
     from fastrnn.kernels.product import K_BLOCK
@@ -261,7 +261,9 @@ def plan_layer(
         gate_stride=1 if token_rows else inputs,
         token_stride=gates_hidden if token_rows else 1,
         block=block,
-        stripes=1 if by_units or unpacked_input else max(1, batch // (BLOCK_ROWS * size)),
+        stripes=1
+        if by_units or unpacked_input or DISABLED
+        else max(1, batch // (BLOCK_ROWS * size)),
         tile_rows=tile_rows,
         width=tile_width,
         unpacked=int(unpacked_input),

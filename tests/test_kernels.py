@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,9 @@ from conftest import DTYPES, FLOATS, PLAIN, eps, normal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastrnn.kernels import primitives
+from fastrnn import kernels
+from fastrnn.cells import LSTM
+from fastrnn.kernels import bound, jit, primitives
 from fastrnn.kernels.jit import dots_address, tile_address
 from fastrnn.kernels.panels import split_units
 from fastrnn.kernels.product import FAR, K_BLOCK
@@ -216,3 +220,17 @@ def test_gather_and_scatter_are_products_with_one_hot_rows(embedding: bool, dtyp
     result = flat.reshape(size, columns).T if embedding else flat.reshape(columns, size)
     bound = np.abs(weights) + np.abs(expected).T @ one_hot
     assert (np.abs(result - (weights + expected.T @ one_hot)) <= K_SUM * eps(dtype) * bound).all()
+
+
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no kernels")
+def test_what_depends_on_a_cell_is_bound_to_it() -> None:
+    """A kernel that is compiled as it stands would read the numbers of no cell at all."""
+    of_cells = {*bound.cell_names(LSTM), "RAGGED", "PAIRED"}
+    seen = 0
+    for found in pkgutil.iter_modules(kernels.__path__, f"{kernels.__name__}."):
+        for value in vars(importlib.import_module(found.name)).values():
+            if isinstance(value, jit.Kernel) and value.__module__ == found.name:
+                seen += 1
+                names = {*value.py_func.__code__.co_names}
+                assert not of_cells & names, f"{found.name}.{value.__name__}"
+    assert seen > 20

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import DTYPES, FLOATS, assert_close, eps, normal, wide
+from conftest import DTYPES, FLOATS, PLAIN, assert_close, eps, normal, wide
 from hypothesis import given
 from hypothesis import strategies as st
 
 import fastrnn
 from fastrnn import OneHot, reference, threads
-from fastrnn.cells import CELLS, GRU, GRU_RESET_BEFORE, LSTM, MGU, RNN_TANH, Cell
+from fastrnn.cells import (
+    CELLS,
+    GRU,
+    GRU_RESET_BEFORE,
+    INDRNN,
+    LSTM,
+    MGU,
+    MORE_CELLS,
+    RNN_TANH,
+    Cell,
+)
 from fastrnn.layers import Recurrent, lengths
+from fastrnn.plan import plan_layer
+from fastrnn.workspaces import FREE_MAX
 
 K_NAIVE = 64  # k of k*eps: the same sums in another order, in a whole network
 K_TORCH = 64  # the same, both sides rounding
@@ -26,7 +40,7 @@ NAIVE: dict[Cell, Any] = {
     GRU: (reference.gru_forward, reference.gru_backward, {}),
     GRU_RESET_BEFORE: (reference.gru_forward, reference.gru_backward, {"reset_after": False}),
 }
-EACH = pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.name)
+EACH = pytest.mark.parametrize("cell", [*CELLS, *MORE_CELLS], ids=lambda c: c.name)
 
 #: What sorting costs for each step.
 COSTS = {"sorted": -(10**9), "as they lie": 10**9, "as measured": None}
@@ -189,6 +203,96 @@ def test_each_sequence_of_any_cell_is_itself_alone(
     assert_same(case.run(), case.by_itself(), K_NAIVE * eps(np.float64))
 
 
+@EACH_COST
+@pytest.mark.parametrize("given", [True, False], ids=["states", "zero"])
+@pytest.mark.parametrize("cell", [LSTM, GRU_RESET_BEFORE, INDRNN], ids=lambda c: c.name)
+def test_many_blocks_of_time_are_one(
+    cell: Any, given: bool, costs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sequences end in all blocks, at their borders, and behind longer ones."""
+    set_costs(monkeypatch, costs)
+    layer: Any = Recurrent(cell, 3, 9, bidirectional=True, dtype=np.float64, seed=1)
+    block = plan_layer(cell, layer.dtype, 40, 40, 3, 9, keep=True).layer.block
+    assert 1 < block < 20
+    borders = np.repeat([block, 2 * block, block + 1, block - 1, 40], 4)
+    steps = np.concatenate([np.random.default_rng(0).integers(0, 41, 20), borders])
+    case = Case(layer, steps, 40)
+    if not given:
+        case.state = as_state([np.zeros_like(s) for s in each(case.state)])
+    assert_same(case.run(), case.by_itself(), K_NAIVE * eps(np.float64))
+
+
+@pytest.mark.parametrize("steps", [[7], [0], [7, 7, 7]], ids=str)
+def test_equal_lengths_are_the_shorter_run(steps: Any) -> None:
+    layer: Any = fastrnn.LSTM(3, 9, 2, bidirectional=True, dtype=np.float64, seed=1)
+    case = Case(layer, steps, 12)
+    assert_same(case.run(), case.by_itself(), K_NAIVE * eps(np.float64))
+
+
+#: Lengths of 32 sequences of at most 100 steps, layers, and whether sorting them pays in training
+#: an LSTM of 64 units.
+MIXED = np.random.default_rng(0).permutation(np.arange(100, 4, -3))
+WAYS = {
+    "nearly full": (100 - MIXED % 8, {}, False),
+    "of all lengths": (MIXED, {}, True),
+    "the longest first": (np.sort(MIXED)[::-1], {}, False),
+    "small layers": (MIXED, {"hidden_size": 4}, False),
+    "many small layers": (MIXED, {"hidden_size": 12, "num_layers": 8}, True),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_sequences_are_sorted_where_that_pays(way: str) -> None:
+    steps, sizes, is_sorted = WAYS[way]
+    layer = fastrnn.LSTM(**{"input_size": 8, "hidden_size": 64, **sizes}, seed=0)
+    ragged = layer.forward(np.zeros((100, 32, 8), np.float32), None, steps)[2].ragged
+    assert ragged is not None
+    assert (ragged.order is not None) == is_sorted
+
+
+def test_what_an_empty_sequence_begins_from_spoils_nothing() -> None:
+    layer = fastrnn.GRU(3, 7, bidirectional=True, seed=0)
+    case = Case(layer, [5, 0, 9], 9)
+    case.state[:, 1] = np.nan
+    _, _, tape = layer.forward(case.x, case.state, case.steps)
+    grads = layer.backward(tape, case.d_output, case.d_state)
+    assert np.isfinite(grads.flat).all()
+    assert np.isfinite(grads.x).all()
+
+
+@EACH_COST
+def test_tapes_and_calls_do_not_share_memory(costs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_costs(monkeypatch, costs)
+    layer = fastrnn.LSTM(3, 7, 2, dropout=0.3, seed=0)
+    cases = [Case(layer, STEPS, 13, seed) for seed in range(3)]
+    tapes = [layer.forward(case.x, case.state, case.steps)[2] for case in cases]
+    first = layer.backward(tapes[0], cases[0].d_output).flat.copy()
+    one = copy.deepcopy(tapes[0])
+    del tapes[1]
+    for case in cases:
+        layer(case.x, case.state, case.steps)
+        layer.backward(tapes[1], cases[2].d_output)
+    np.testing.assert_array_equal(layer.backward(tapes[0], cases[0].d_output).flat, first)
+    twin = copy.deepcopy(layer)
+    twin.flat = layer.flat
+    assert one.ragged is not tapes[0].ragged
+    many = [layer.forward(cases[0].x, None, STEPS)[2] for _ in range(30)]
+    del many, tapes
+    assert len(layer._pool.arrays._free) <= FREE_MAX
+
+
+def test_many_threads_of_python_call_one_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_costs(monkeypatch, "sorted")
+    layer = fastrnn.LSTM(3, 7, bidirectional=True, seed=0)
+    cases = [Case(layer, np.roll(STEPS, i), 13, i) for i in range(6)]
+    alone = [case.run() for case in cases]
+    with ThreadPoolExecutor(6) as pool:
+        for _ in range(5):
+            for found, wanted in zip(pool.map(Case.run, cases), alone, strict=True):
+                for name, array in found.items():
+                    np.testing.assert_array_equal(array, wanted[name])
+
+
 @DTYPES
 @EACH_COST
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
@@ -344,8 +448,11 @@ def test_dropout_acts_on_steps_alone(costs: str, monkeypatch: pytest.MonkeyPatch
     assert not layer.backward(tape, case.d_output).x.any()
 
 
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")
 @EACH_COST
-@pytest.mark.parametrize(("name", "batch"), [("RNN", 40), ("LSTM", 40), ("LSTM", 3)])
+@pytest.mark.parametrize(
+    ("name", "batch"), [("RNN", 40), ("LSTM", 40), ("LSTM", 3), ("GRU", 25), ("GRU", 1100)]
+)
 def test_any_number_of_threads_gives_the_same_bits(
     name: str, batch: int, costs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,8 +461,9 @@ def test_any_number_of_threads_gives_the_same_bits(
     results = []
     for team in (1, 2, 3):
         layer = getattr(fastrnn, name)(48, 160, bidirectional=True, seed=0, threads=team)
-        steps = np.random.default_rng(0).integers(0, 41, size=batch)
-        found = Case(layer, steps, 40).run()
+        time = 40 if batch < 100 else 5
+        steps = np.random.default_rng(0).integers(0, time + 1, size=batch)
+        found = Case(layer, steps, time).run()
         results.append([array.tobytes() for array in found.values()])
     assert results[0] == results[1] == results[2]
 

@@ -195,9 +195,11 @@ def test_a_thread_that_fails_before_the_kernels_stops_its_team(who: int, monkeyp
     monkeypatch.setattr(
         recurrence, "prepared", lambda *args: prepared(*args)._replace(driver=interrupted)
     )
+    layer._inferences.clear()
     with pytest.raises(KeyboardInterrupt):
         layer(x)
     monkeypatch.undo()
+    layer._inferences.clear()
     assert train(layer, x) == expected
 
 
@@ -262,9 +264,11 @@ def test_after_a_worker_that_failed_first_the_next_call_goes_on(monkeypatch: Any
     monkeypatch.setattr(
         recurrence, "prepared", lambda *args: prepared(*args)._replace(driver=worker_first)
     )
+    layer._inferences.clear()
     with pytest.raises(KeyError, match="here"):
         layer(x)
     monkeypatch.undo()
+    layer._inferences.clear()
     for _ in range(3):
         np.testing.assert_array_equal(layer(x)[0], expected)
 
@@ -287,10 +291,12 @@ def test_an_interrupt_after_the_kernels_hangs_nothing(monkeypatch: Any) -> None:
     monkeypatch.setattr(
         recurrence, "prepared", lambda *args: prepared(*args)._replace(driver=interrupted)
     )
+    layer._inferences.clear()
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             layer(x)
     monkeypatch.undo()
+    layer._inferences.clear()
     np.testing.assert_array_equal(layer(x)[0], expected)
 
 

@@ -18,8 +18,12 @@ from fastrnn.kernels import (
     scan,
     sentence,
     sequences,
+    states,
     steps,
     stream,
+)
+from fastrnn.kernels import (
+    ragged as ragged_kernels,
 )
 from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.optimizers import Optimizer
@@ -86,18 +90,19 @@ def _bound_drivers(cell: Cell, ragged: bool) -> Drivers:
     step = jit.bind(cell.forward)
     for name, paired in (("run_units", False), ("run_pair", True)):
         names[name] = jit.bind(scan.run_units, inline=True, step=step, PAIRED=paired, **names)
-    names["hold"] = jit.bind(scan.hold, **names)
-    names["leave_out"] = jit.bind(scan.leave_out, **names)
+    names["hold"] = jit.bind(ragged_kernels.hold, **names)
+    names["leave_out"] = jit.bind(ragged_kernels.leave_out, **names)
     names["scan_forward"] = jit.bind(primitives.scan_forward, step=step, **names)
     names["scan_backward"] = jit.bind(
         primitives.scan_backward, step=jit.bind(cell.backward), **names
     )
+    names["stripes_of"] = jit.bind(ragged_kernels.stripes_of, **names)
     names["input_parts"] = jit.bind(layer.input_parts, **names)
     names["set_zero"] = jit.bind(layer.set_zero)
     names["put_copy"] = jit.bind(layer.put_copy)
-    names["at_rest"] = jit.bind(layer.at_rest, **names)
-    names["begin_states"] = jit.bind(layer.begin_states, **names)
-    names["end_states"] = jit.bind(layer.end_states, **names)
+    names["at_rest"] = jit.bind(states.at_rest, **names)
+    names["begin_states"] = jit.bind(states.begin_states, **names)
+    names["end_states"] = jit.bind(states.end_states, **names)
     parts = {
         "pack_forward": jit.bind(layer.pack_forward, **names),
         "run_forward": jit.bind(layer.run_forward, **names),

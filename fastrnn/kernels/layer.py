@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.primitives import (
     clear_behind,
     column_sums,
@@ -17,7 +16,6 @@ from fastrnn.kernels.primitives import (
     fill_rows,
     flush_denormals,
     gather,
-    is_zero,
     pack,
     pack_gates,
     pack_steps,
@@ -28,7 +26,8 @@ from fastrnn.kernels.primitives import (
     sealed,
     tuple_at,
 )
-from fastrnn.kernels.scan import Scan, reaching, running
+from fastrnn.kernels.ragged import reaching, running, striped
+from fastrnn.kernels.scan import Scan
 from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
 
 GATES = TOGETHER = 1
@@ -37,6 +36,10 @@ H_CARRIED = RAGGED = False
 RECURRENT = True
 scan_forward: Any = None
 scan_backward: Any = None
+stripes_of: Any = None
+at_rest: Any = None
+begin_states: Any = None
+end_states: Any = None
 
 
 class Layer(NamedTuple):
@@ -53,7 +56,8 @@ class Layer(NamedTuple):
     token_stride: int
     #: Times in one block.
     block: int
-    #: Stripes of the batch that one thread runs forward one by one, each through all times.
+    #: Stripes of the batch that one thread runs one by one: forward through all times, backward
+    #: through those of a block. Those of ragged sequences are an even number: `stripes_of`.
     stripes: int
     #: Largest tile of the large products.
     tile_rows: int
@@ -95,24 +99,6 @@ def pack_forward(work, w_ih, w_hh, b_ih, b_hh, multiplies_h, team, p):
         of_r = b_hh[j] if b_hh.size else 0
         work[p.x_bias + j] = of_x + of_r if j < summed else of_x
         work[p.r_bias + j] = 0 if j < summed else of_r
-
-
-@kernel
-def stripes_of(team, p):
-    """Stripes of the batch for each thread; where lengths differ, an even number.
-
-    A team that shares the rows of sequences from the longest to the shortest is then done at once.
-    """
-    if team.size == 1 or not RAGGED or p.scan.by_units or p.unpacked:
-        return p.stripes
-    return p.stripes + p.stripes % 2
-
-
-@kernel
-def striped(stripe, stripes, team):
-    """What one thread of a larger team would do: this thread's next stripe, to and fro."""
-    place = team.member if stripe % 2 == 0 else team.size - 1 - team.member
-    return Team(stripe * team.size + place, team.size * stripes, team.barrier, 0, 0)
 
 
 def input_parts(work, scratch, x, tokens, lengths, w_ih, start, count, team, p):
@@ -191,7 +177,8 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
     """BPTT: set the gradients of the parameters and that of the input, or add to the latter.
 
     `carry` (S, N, H) holds the gradients of the last states, and those of the initial states on
-    return if it `wants_state`. `d_x` and `d_output` may be empty: not wanted, and zero.
+    return if it `wants_state`. `d_x` and `d_output` may be empty: not wanted, and zero. Behind the
+    `lengths` of `RAGGED` sequences neither x, h, nor `d_output` matters, and `d_x` is not set.
     """
     s = p.scan
     batch, hidden = s.batch, s.hidden
@@ -250,6 +237,9 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
             before = (start + (2 if reverse else later)) * batch * s.stride + s.column
             pack_steps(work, p.row_panels, h, before, batch * s.stride, s.stride,
                        count - left_out, reach, hidden, p.width, team)  # fmt: skip
+            if RAGGED:
+                clear_behind(work, p.row_panels, count - left_out, reach, hidden, p.width, lengths,
+                             start + later + 1, team)  # fmt: skip
             wait(team)
             low, high = share_rows(of_h, team)
             product(d_w_hh, low * hidden, hidden,
@@ -321,61 +311,11 @@ def set_zero(array, team):
     fill_rows(array, first, 0, array[:0], 1, end - first)
 
 
-@kernel
-def start_of(p):
-    """The slot of the initial states."""
-    return 0 if p.scan.direction > 0 else p.time + 1
-
-
-def at_rest(h, p):
-    """Whether h begins at zero and is multiplied as it is, not as early gates make it.
-
-    Most scans do. One step of an LSTM, 64 rows of 256 units, then takes 0.6 of the time. Weights
-    that are not finite spoil the second step only, and their gradients lack the first one's.
-    """
-    s = p.scan
-    at = start_of(p) * s.batch * s.stride + s.column
-    return RECURRENT and not LATE and is_zero(h, at, s.stride, s.batch, s.hidden)
-
-
-def begin_states(h, memory, states, first, stride, given, team, p):
-    """Set the initial states, to those that are `given` or to zero."""
-    s = p.scan
-    slot = start_of(p)
-    row, end = share(s.batch, team)
-    for n in range(row, end):
-        to, of = (slot * s.batch + n) * s.stride + s.column, first + n * s.hidden
-        if given:
-            copy(h, to, states, of, s.hidden)
-        else:
-            fill_rows(h, to, 0, states[:0], 1, s.hidden)
-        for i in range(OTHERS):
-            to = ((i * s.ring + slot % s.ring) * s.batch + n) * s.hidden
-            if given:
-                copy(memory, to, states, of + (i + 1) * stride, s.hidden)
-            else:
-                fill_rows(memory, to, 0, states[:0], 1, s.hidden)
-
-
 def put_copy(work, at, array, team):
     """Copy `array` into the workspace, each thread a part; where the copy ends."""
     first, end = share(array.size, team)
     copy(work, at + first, array, first, end - first)
     return at + array.size
-
-
-def end_states(h, memory, states, lengths, first, stride, team, p):
-    """Copy the states after the last step."""
-    s = p.scan
-    slot = p.time if s.direction > 0 else 1
-    row, end = share(s.batch, team)
-    for n in range(row, end):
-        to = first + n * s.hidden
-        of_h = lengths[n] if RAGGED and s.direction > 0 else slot
-        copy(states, to, h, (of_h * s.batch + n) * s.stride + s.column, s.hidden)
-        for i in range(OTHERS):
-            of = ((i * s.ring + slot % s.ring) * s.batch + n) * s.hidden
-            copy(states, to + (i + 1) * stride, memory, of, s.hidden)
 
 
 def forward(h, memory, saved, states, first, stride, given, work, seal, x, tokens, w_ih, w_hh,

@@ -64,6 +64,16 @@ def units_at(panel, hidden, gates, count, base, extra, tail, lanes):
 
 
 @kernel
+def units_between(first_panel, end_panel, hidden, gates, count, base, extra, tail, lanes):
+    """The hidden units of some panels that `split_units` cut: (first, end)."""
+    first, _, _ = units_at(first_panel, hidden, gates, count, base, extra, tail, lanes)
+    end = hidden
+    if end_panel < count:
+        end, _, _ = units_at(end_panel, hidden, gates, count, base, extra, tail, lanes)
+    return first, end
+
+
+@kernel
 def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns, width, team):
     """Copy B, whose element (k, j) is ``b[b_offset + k * k_stride + j * column_stride]``.
 

@@ -2,9 +2,8 @@
 
 Each step multiplies some rows of the batch by a panel of the recurrent weights and runs the cell's
 equations on the result while it is in the first-level cache. `step`, `GATES`, `STATES`, `OTHERS`,
-`SAVED`, `APART`, `UNITS`, `H_CARRIED` and `RECURRENT` stand for one cell, and `RAGGED` for
-sequences of their own lengths;
-`fastrnn.kernels.jit.bind` gives their values.
+`SAVED`, `APART`, `UNITS`, `H_CARRIED` and `RECURRENT` stand for one cell, `RAGGED` for sequences of
+their own lengths; `fastrnn.kernels.jit.bind` gives their values.
 
 Layout, with T times, N rows of the batch, H hidden units, G gates and D directions:
 
@@ -34,14 +33,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastrnn.kernels.jit import kernel
-from fastrnn.kernels.panels import ROWS, panel_at, split, split_units, units_at
-from fastrnn.kernels.product import (
-    column_sums,
-    copy,
-    fill_rows,
-    multiply_panel,
-    product_unpacked,
-)
+from fastrnn.kernels.panels import ROWS, panel_at, split, split_units, units_at, units_between
+from fastrnn.kernels.product import fill_rows, multiply_panel, product_unpacked
+from fastrnn.kernels.ragged import running, shortest
 from fastrnn.kernels.team import share, wait
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import (
@@ -61,6 +55,8 @@ H_CARRIED = PAIRED = RAGGED = False
 RECURRENT = True
 step: Any = None
 run_pair: Any = None
+hold: Any = None
+leave_out: Any = None
 early_forward: Any = None
 late_backward: Any = None
 
@@ -107,40 +103,6 @@ def part(panels, team, s):
         return 0, s.batch, first, end
     first, end = share(s.batch, team)
     return first, end, 0, panels
-
-
-@kernel
-def shortest(lengths, first, end):
-    """Steps that all sequences of rows first .. end - 1 have."""
-    least = 1 << 62
-    for n in range(first, end):
-        least = min(least, lengths[n])
-    return least
-
-
-@kernel
-def reaching(lengths, now, batch):
-    """Rows of a batch up to the last one that has at least `now` steps, and at least one."""
-    while batch > 1 and lengths[batch - 1] < now:
-        batch -= 1
-    return batch
-
-
-@kernel
-def running(lengths, now, first, end):
-    """The rows of first .. end - 1 from the first to the last that have at least `now` steps.
-
-    Where rows lie by their lengths, these are all that do. One row alone is summed in another order
-    than several: two are taken, or bits would depend on the team.
-    """
-    low, high = first, end
-    while low < high and lengths[low] < now:
-        low += 1
-    while low < high and lengths[high - 1] < now:
-        high -= 1
-    if high - low == 1 and end - first > 1:
-        low, high = (low, high + 1) if high < end else (low - 1, high)
-    return low, high
 
 
 @kernel
@@ -197,24 +159,6 @@ def run_units(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scrat
             store_units(saved, at_saved, apart_saved, hidden, left, kept, False)
 
 
-def hold(h, memory, lengths, now, before, slot_now, slot_before, first_row, end_row,
-         column, end, s):  # fmt: skip
-    """Set the states, units column .. end - 1, of sequences that have no step `now`."""
-    batch, hidden = s.batch, s.hidden
-    for n in range(first_row, end_row):
-        if lengths[n] < now:
-            to_h = (now * batch + n) * s.stride + s.column + column
-            of_h = (before * batch + n) * s.stride + s.column + column
-            if s.direction > 0:
-                fill_rows(h, to_h, 0, h[:0], 1, end - column)
-            else:
-                copy(h, to_h, h, of_h, end - column)
-            for i in range(OTHERS):
-                to = ((i * s.ring + slot_now) * batch + n) * hidden + column
-                of = ((i * s.ring + slot_before) * batch + n) * hidden + column
-                copy(memory, to, memory, of, end - column)
-
-
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
                  rests, first, count, lengths, team, s):  # fmt: skip
@@ -234,14 +178,9 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     group_count, group_base, group_extra = split(end_row - first_row, ROWS)
     gate_panels = hidden * lanes * ((hidden + lanes - 1) // lanes)
     least = shortest(lengths, first_row, end_row) if RAGGED else 0
-    first_unit, _, _ = units_at(
-        first_panel, hidden, together, panel_count, panel_base, panel_extra, tail, lanes
+    first_unit, end_unit = units_between(
+        first_panel, end_panel, hidden, together, panel_count, panel_base, panel_extra, tail, lanes
     )
-    end_unit = hidden
-    if end_panel < panel_count:
-        end_unit, _, _ = units_at(
-            end_panel, hidden, together, panel_count, panel_base, panel_extra, tail, lanes
-        )
     for i in range(count):
         turn = i if s.direction > 0 else count - 1 - i
         now = first + turn + 1
@@ -341,18 +280,6 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         finish_uncached()
 
 
-def leave_out(x_delta, r_delta, x_delta_offset, r_delta_offset, lengths, now, here, reach,
-              first_row, end_row, column, end, s):  # fmt: skip
-    """Set the gradients of units column .. end - 1 to zero where a sequence has no step `now`."""
-    hidden = s.hidden
-    for n in range(first_row, min(end_row, reach)):
-        if lengths[n] < now:
-            at = (here * reach + n) * GATES * hidden + column
-            fill_rows(x_delta, x_delta_offset + at, hidden, x_delta[:0], GATES, end - column)
-            if APART:
-                fill_rows(r_delta, r_delta_offset + at, hidden, r_delta[:0], GATES, end - column)
-
-
 def scan_backward(
     x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
     d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins,
@@ -380,10 +307,9 @@ def scan_backward(
     group_count, group_base, group_extra = split(end_row - first_row, ROWS)
     slot, slot_carry = s.ring * batch * hidden, batch * hidden
     least = shortest(lengths, first_row, end_row) if RAGGED else 0
-    first_unit, _ = panel_at(first_panel, panel_base, panel_extra, lanes)
-    end_unit = hidden
-    if end_panel < panel_count:
-        end_unit, _ = panel_at(end_panel, panel_base, panel_extra, lanes)
+    first_unit, end_unit = units_between(
+        first_panel, end_panel, hidden, 1, panel_count, panel_base, panel_extra, 0, lanes
+    )
     for i in range(count):
         turn = count - 1 - i if s.direction > 0 else i
         now = first + turn + 1
@@ -432,11 +358,15 @@ def scan_backward(
                     at_saved = ((now - 1) * batch + n) * SAVED * hidden
                     at_carry = n * hidden
                     begun = starts
+                    # In its last step a sequence begins.
                     if RAGGED and now >= least:
                         if lengths[n] < now:
                             if RECURRENT and not starts and lengths[n] == now + s.direction:
-                                column_sums(carry[at_carry + column :], scratch, at_scratch, wide,
-                                            1, end - column, True)  # fmt: skip
+                                for j in range(column, end, lanes):
+                                    left = hidden - j
+                                    through = load(scratch, at_scratch + j - column, lanes)
+                                    so_far = load(carry, at_carry + j, left)
+                                    store(carry, at_carry + j, left, so_far + through)
                             continue
                         begun = starts or (s.direction > 0 and lengths[n] == now)
                     for j in range(column, end, lanes):
@@ -446,6 +376,7 @@ def scan_backward(
                             dh = dh + load(scratch, at_scratch + j - column, lanes)
                         if begun or H_CARRIED:
                             dh = dh + load(carry, at_carry + j, left)
+                        # What comes later is added.
                         if RAGGED and begun and not H_CARRIED:
                             store(carry, at_carry + j, left, load(carry, at_carry, 0))
                         d_others = load_each(

@@ -158,7 +158,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         """Run the layers and keep, in the tape, what `backward` needs; dropout acts.
 
         Arguments, results and errors are those of calling the layer. The output is read-only,
-        since the tape holds the same memory.
+        since the tape may hold the same memory.
         """
         output, final, tape = self._run(x, state, lengths, keep=True)
         assert tape is not None
@@ -226,7 +226,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         for layer in reversed(range(self.num_layers)):
             if layer < self.num_layers - 1 and tape.masks:
                 # In padding is anything.
-                with np.errstate(over="ignore", invalid="ignore"):
+                with np.errstate(all="ignore"):
                     d_outputs = d_outputs * tape.masks[layer].reshape(-1)
             of_layer = slice(layer * self.directions, (layer + 1) * self.directions)
             wants = layer > 0 or (wants_x and not read.is_tokens)
@@ -305,7 +305,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
     ) -> tuple[Array, State, Tape | None]:
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
-        ragged = self._ragged(lengths, current, batched)
+        ragged = self._ragged(lengths, current, batched, keep=keep)
         ragged = ragged and ragged.borrowing(self._pool.arrays)
         run: Any = ragged.forward if ragged else recurrence.forward
         tape = Tape(self._parameters, batched, ragged) if keep else None
@@ -338,7 +338,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         if ragged:
             # In padding stands what a reverse direction began from.
             clear = bool(states and self.bidirectional)
-            output = ragged.padded(output.reshape(-1), output.shape[2], clear=clear, spare=keep)
+            output = ragged.padded(output.reshape(-1), output.shape[2], clear=clear, keeps=keep)
             if not keep:
                 ragged.give_back()
         return self._laid_out(output, batched), self._state_out(ends, batched), tape
@@ -356,7 +356,9 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             self._inferences[shape] = found
         return found
 
-    def _ragged(self, lengths: ArrayLike | None, x: Input, batched: bool) -> Ragged | None:
+    def _ragged(
+        self, lengths: ArrayLike | None, x: Input, batched: bool, *, keep: bool
+    ) -> Ragged | None:
         """How sequences are run that do not all have T steps."""
         if lengths is None:
             return None
@@ -364,10 +366,14 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         checked = check_lengths("lengths", lengths, x.time, shape)
         # A token takes one column of the weights.
         read = 1 if x.is_tokens else self.input_size
-        rows = len(self.cell.gates) * self.hidden_size
+        width = self.directions * self.hidden_size
+        reads = read + (self.num_layers - 1) * width
+        reads += self.num_layers * self.hidden_size * self.cell.recurrent
+        work = len(self.cell.gates) * width * reads
+        # Training multiplies thrice, and sorts the gradients, too.
         ragged = Ragged(
-            checked, x.time, step_work=rows * (read + self.hidden_size * self.cell.recurrent),
-            step_numbers=read + self.directions * self.hidden_size,
+            checked, x.time, step_work=work * (3 if keep else 1),
+            step_numbers=(read + width) * (2 if keep else 1),
         )  # fmt: skip
         return None if ragged.inside == x.time * x.batch else ragged
 

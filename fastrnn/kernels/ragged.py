@@ -1,0 +1,96 @@
+"""Sequences of their own lengths: which rows of the batch have a step, and what the others get.
+
+`lengths` (N,) and steps count from one; `fastrnn.kernels.scan` has the layout of the arrays.
+"""
+
+from __future__ import annotations
+
+from fastrnn.kernels.jit import kernel
+from fastrnn.kernels.product import copy, fill_rows
+from fastrnn.kernels.team import Team
+
+GATES = 1
+APART = OTHERS = 0
+RAGGED = False
+
+
+@kernel
+def shortest(lengths, first, end):
+    """Steps that all sequences of rows first .. end - 1 have."""
+    least = 1 << 62
+    for n in range(first, end):
+        least = min(least, lengths[n])
+    return least
+
+
+@kernel
+def reaching(lengths, now, batch):
+    """Rows of a batch up to the last one that has at least `now` steps, and at least one."""
+    while batch > 1 and lengths[batch - 1] < now:
+        batch -= 1
+    return batch
+
+
+@kernel
+def running(lengths, now, first, end):
+    """The rows of first .. end - 1 from the first to the last that have at least `now` steps.
+
+    Where rows lie by their lengths, these are all that do. One row alone is summed in another order
+    than several: two are taken, or bits would depend on the team.
+    """
+    low, high = first, end
+    while low < high and lengths[low] < now:
+        low += 1
+    while low < high and lengths[high - 1] < now:
+        high -= 1
+    if high - low == 1 and end - first > 1:
+        low, high = (low, high + 1) if high < end else (low - 1, high)
+    return low, high
+
+
+def hold(h, memory, lengths, now, before, slot_now, slot_before, first_row, end_row,
+         column, end, s):  # fmt: skip
+    """Set the states, units column .. end - 1, of sequences that have no step `now`."""
+    batch, hidden = s.batch, s.hidden
+    for n in range(first_row, end_row):
+        if lengths[n] < now:
+            to_h = (now * batch + n) * s.stride + s.column + column
+            of_h = (before * batch + n) * s.stride + s.column + column
+            if s.direction > 0:
+                fill_rows(h, to_h, 0, h[:0], 1, end - column)
+            else:
+                copy(h, to_h, h, of_h, end - column)
+            for i in range(OTHERS):
+                to = ((i * s.ring + slot_now) * batch + n) * hidden + column
+                of = ((i * s.ring + slot_before) * batch + n) * hidden + column
+                copy(memory, to, memory, of, end - column)
+
+
+def leave_out(x_delta, r_delta, x_delta_offset, r_delta_offset, lengths, now, here, reach,
+              first_row, end_row, column, end, s):  # fmt: skip
+    """Set the gradients of units column .. end - 1 to zero where a sequence has no step `now`."""
+    hidden = s.hidden
+    for n in range(first_row, min(end_row, reach)):
+        if lengths[n] < now:
+            at = (here * reach + n) * GATES * hidden + column
+            fill_rows(x_delta, x_delta_offset + at, hidden, x_delta[:0], GATES, end - column)
+            if APART:
+                fill_rows(r_delta, r_delta_offset + at, hidden, r_delta[:0], GATES, end - column)
+
+
+def stripes_of(team, p):
+    """Stripes of the batch for each thread, an even number of those of `RAGGED` sequences."""
+    if team.size == 1 or not RAGGED or p.scan.by_units or p.unpacked:
+        return p.stripes
+    return p.stripes + p.stripes % 2
+
+
+@kernel
+def striped(stripe, stripes, team):
+    """What one thread of a larger team would do: of this thread's stripes the one of this number.
+
+    To and fro, so that of sequences from the longest to the shortest a thread that has a longer
+    stripe has a shorter one next: 64 of 1 to 100 steps of a GRU of 256 units take 0.74 of the time.
+    """
+    place = team.member if stripe % 2 == 0 else team.size - 1 - team.member
+    return Team(stripe * team.size + place, team.size * stripes, team.barrier, 0, 0)
