@@ -144,12 +144,19 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         TypeError, ValueError
             For a wrong type, precision or shape, or lengths outside [0, T], before any work.
         """
-        if lengths is not None:
-            output, final, _ = self._run(x, state, lengths, keep=False)
-            return output, final
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
-        output, ends = self._inference(current)(current, states)
+        if lengths is None:
+            output, ends = self._inference(current)(current, states)
+            return self._laid_out(output, batched), self._state_out(ends, batched)
+        ragged = self._ragged(lengths, current, batched, keep=False)
+        if ragged and ragged.order is not None:
+            output, final, _ = self._run(current, batched, states, ragged, keep=False)
+            return output, final
+        read, told = (ragged.input(current), ragged.told) if ragged else (current, None)
+        output, ends = self._inference(read, ragged=told is not None)(read, states, told)
+        if ragged:
+            output = self._padded(ragged, output, states, keep=False)
         return self._laid_out(output, batched), self._state_out(ends, batched)
 
     def forward(
@@ -160,7 +167,12 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         Arguments, results and errors are those of calling the layer. The output is read-only,
         since the tape may hold the same memory.
         """
-        output, final, tape = self._run(x, state, lengths, keep=True)
+        current, batched = self._input(x)
+        states = self._state_arrays("state", state, current.batch, batched)
+        ragged = None
+        if lengths is not None:
+            ragged = self._ragged(lengths, current, batched, keep=True)
+        output, final, tape = self._run(current, batched, states, ragged, keep=True)
         assert tape is not None
         output.flags.writeable = False
         return output, final, tape
@@ -301,11 +313,9 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         )  # fmt: skip
 
     def _run(
-        self, x: ArrayLike | OneHot, state: Any, lengths: ArrayLike | None, *, keep: bool
-    ) -> tuple[Array, State, Tape | None]:
-        current, batched = self._input(x)
-        states = self._state_arrays("state", state, current.batch, batched)
-        ragged = self._ragged(lengths, current, batched, keep=keep)
+        self, current: Input, batched: bool, states: list[Array] | None, ragged: Ragged | None, *,
+        keep: bool,
+    ) -> tuple[Array, State, Tape | None]:  # fmt: skip
         ragged = ragged and ragged.borrowing(self._pool.arrays)
         run: Any = ragged.forward if ragged else recurrence.forward
         tape = Tape(self._parameters, batched, ragged) if keep else None
@@ -336,32 +346,35 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
                     recurrence.empty(np.int64),
                 )  # fmt: skip
         if ragged:
-            # In padding stands what a reverse direction began from.
-            clear = bool(states and self.bidirectional)
-            output = ragged.padded(output.reshape(-1), output.shape[2], clear=clear, keeps=keep)
+            output = self._padded(ragged, output, states, keep=keep)
             if not keep:
                 ragged.give_back()
         return self._laid_out(output, batched), self._state_out(ends, batched), tape
 
-    def _inference(self, x: Input) -> Inference:
-        """What runs inputs of the shape of `x`."""
+    def _padded(
+        self, ragged: Ragged, output: Array, states: list[Array] | None, *, keep: bool
+    ) -> Array:
+        # In padding stands what a reverse direction began from.
+        clear = bool(states and self.bidirectional)
+        return ragged.padded(output.reshape(-1), output.shape[2], clear=clear, keeps=keep)
+
+    def _inference(self, x: Input, *, ragged: bool = False) -> Inference:
+        """What runs inputs of the shape of `x`, with lengths if `ragged`."""
         threads = self.threads or get_threads()
-        shape = (x.time, x.batch, x.is_tokens, threads)
+        shape = (x.time, x.batch, x.is_tokens, ragged, threads)
         found = self._inferences.get(shape)
         if found is None:
             weights = [self._weights(self.flat, layer) for layer in range(self.num_layers)]
-            found = Inference(self.cell, x, self.hidden_size, weights, self._pool, threads)
+            found = Inference(
+                self.cell, x, self.hidden_size, weights, self._pool, ragged=ragged, threads=threads
+            )
             if len(self._inferences) >= SHAPES_MAX:
                 self._inferences.clear()
             self._inferences[shape] = found
         return found
 
-    def _ragged(
-        self, lengths: ArrayLike | None, x: Input, batched: bool, *, keep: bool
-    ) -> Ragged | None:
+    def _ragged(self, lengths: ArrayLike, x: Input, batched: bool, *, keep: bool) -> Ragged | None:
         """How sequences are run that do not all have T steps."""
-        if lengths is None:
-            return None
         shape = (x.batch,) if batched else ()
         checked = check_lengths("lengths", lengths, x.time, shape)
         # A token takes one column of the weights.

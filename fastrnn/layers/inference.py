@@ -26,6 +26,8 @@ class Inference:
         hidden: int,
         weights: Sequence[Sequence[Weights]],
         pool: WorkspacePool,
+        *,
+        ragged: bool,
         threads: int,
     ) -> None:
         self._pool, self._dtype = pool, weights[0][0].weight_ih.dtype
@@ -43,7 +45,7 @@ class Inference:
                     recurrence.prepared(
                         cell, self._dtype, x.time, x.batch, width if layer else x.size, hidden,
                         directions, direction, x.is_tokens and not layer, x.token_rows, False,
-                        False, threads,
+                        ragged, threads,
                     ),
                     w,
                     layer * directions + direction,
@@ -55,10 +57,13 @@ class Inference:
             for layer, of_layer in enumerate(weights)
         ]  # fmt: skip
 
-    def __call__(self, x: Input, states: Sequence[Array] | None) -> tuple[Array, Array]:
+    def __call__(
+        self, x: Input, states: Sequence[Array] | None, lengths: Array | None = None
+    ) -> tuple[Array, Array]:
         """The output (T, N, D * H) and the last states (S, L * D, N, H).
 
-        `states` are the initial ones, each (L * D, N, H); zeros if None.
+        `states` are the initial ones, each (L * D, N, H), zeros if None. `lengths` (N,) are those
+        of ragged sequences, as `recurrence.forward` takes them.
         """
         dtype = self._dtype
         ends = np.empty(self._states, dtype)
@@ -72,6 +77,6 @@ class Inference:
             for call, w, user, place in layer:
                 memory = recurrence.new(call.memory_size, dtype) if call.memory_size else nothing
                 own = (flat, *place, given)
-                call.run(h, memory, nothing, own, floats, tokens, w, self._pool, user)
+                call.run(h, memory, nothing, own, floats, tokens, w, self._pool, user, lengths)
             floats, tokens = h[self._rows], recurrence.empty(np.int64)
         return floats.reshape(self._output), ends

@@ -57,7 +57,7 @@ class Ragged:
         self.order: Integers | None = None
         self._lengths = lengths
         #: What the kernels are told: nothing where all have as many steps.
-        self._told = None if self.inside == self.steps * self.batch else lengths
+        self.told = None if self.inside == self.steps * self.batch else lengths
         self._borrowed: Borrowed | None = None
         cost = SORT_WORK + self.inside * (STEP_WORK + NUMBER_WORK * step_numbers)
         if (self.steps * self.batch - self.inside) * step_work <= cost:
@@ -68,7 +68,7 @@ class Ragged:
         )
         if (int(np.add.reduce(reached)) - self.inside) * step_work > cost:
             self.order = np.argsort(-lengths, kind="stable")
-            self._lengths = self._told = lengths[self.order]
+            self._lengths = self.told = lengths[self.order]
 
     def borrowing(self, pool: ArrayPool) -> Ragged:
         """The same for one call and its tape, after which the pool gets back what is sorted."""
@@ -146,7 +146,7 @@ class Ragged:
         if self.order is None:
             return recurrence.forward(
                 cell, x, states, hidden, weights, pool, keep=keep, layer=layer, threads=threads,
-                lengths=self._told,
+                lengths=self.told,
             )  # fmt: skip
         directions, kinds = len(weights), len(cell.states)
         row = states.first // hidden
@@ -156,7 +156,7 @@ class Ragged:
         size = (self.steps + directions) * directions * self.batch * hidden
         kept = recurrence.forward(
             cell, x, States(own.reshape(-1), 0, own[0].size, states.given), hidden, weights, pool,
-            keep=keep, layer=layer, threads=threads, lengths=self._told,
+            keep=keep, layer=layer, threads=threads, lengths=self.told,
             into=self._empty(size, own.dtype) if self._borrowed else None,
         )  # fmt: skip
         ends[:, :, self.order] = own
@@ -184,7 +184,7 @@ class Ragged:
             into = self._empty(x.time * x.batch * x.size, carry.dtype) if wants_x else None
         d_x = recurrence.backward(
             cell, x, kept, d_output, own, weights, grads, pool, wants_x=wants_x,
-            wants_state=wants_state, threads=threads, into=into, lengths=self._told,
+            wants_state=wants_state, threads=threads, into=into, lengths=self.told,
         )  # fmt: skip
         if self.order is not None:
             carry[:, :, self.order] = own
