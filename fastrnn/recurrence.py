@@ -209,11 +209,10 @@ def backward(
     if d_x is None:
         d_x = new(x.time * x.batch * x.size, dtype) if wants_x else empty(dtype)
     for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
-        plan = plan_layer(
-            cell, dtype, x.time, x.batch, x.size, kept.h.shape[3],
-            directions=directions, direction=direction, tokens=x.is_tokens,
-            token_rows=x.token_rows, keep=True, threads=threads or get_threads(),
-        )  # fmt: skip
+        plan = prepared(
+            cell, dtype, x.time, x.batch, x.size, kept.h.shape[3], directions, direction,
+            x.is_tokens, x.token_rows, True, lengths is not None, threads or get_threads(),
+        ).plan  # fmt: skip
         work = pool.take(plan, dtype, 0)
         run_team(
             _drivers(cell, lengths is not None).backward, plan.threads, _integers(plan, lengths),

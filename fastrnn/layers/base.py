@@ -26,11 +26,11 @@ from fastrnn.layers.inference import Inference
 from fastrnn.layers.layouts import Layouts
 from fastrnn.layers.lengths import Ragged
 from fastrnn.layers.values import Grads, OneHot, State, Tape
-from fastrnn.params import HasParameters, Parameters, Spec
+from fastrnn.params import HasParameters, Parameters
 from fastrnn.recurrence import Input, States, Weights
 from fastrnn.streaming import Stream
 from fastrnn.threads import check_threads, get_threads
-from fastrnn.workspaces import WorkspacePool, aligned_empty
+from fastrnn.workspaces import WorkspacePool
 
 #: Shapes of inputs for which a layer remembers how it runs them.
 SHAPES_MAX = 256
@@ -96,26 +96,6 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             for layer in range(self.num_layers)
             for end in ("", "_reverse")[: self.directions]
         ]
-
-    def _specs(self) -> list[Spec]:
-        hidden, gates = self.hidden_size, len(self.cell.gates)
-        factor = "" if gates == 1 else f"{gates}*"
-        specs = []
-        for layer in range(self.num_layers):
-            inputs = self.input_size if layer == 0 else self.directions * hidden
-            read = "I" if layer == 0 else ("2*H" if self.bidirectional else "H")
-            for direction in range(self.directions):
-                end = f"l{layer}{'_reverse' if direction else ''}"
-                rows = gates * hidden
-                specs.append(Spec(f"weight_ih_{end}", (rows, inputs), f"({factor}H, {read})"))
-                if self.cell.recurrent:
-                    specs.append(Spec(f"weight_hh_{end}", (rows, hidden), f"({factor}H, H)"))
-                if self.bias:
-                    specs.append(Spec(f"bias_ih_{end}", (rows,), f"({factor}H,)"))
-                if self.bias and self.cell.recurrent:
-                    specs.append(Spec(f"bias_hh_{end}", (rows,), f"({factor}H,)"))
-                specs += [Spec(f"{name}_{end}", (hidden,), "(H,)") for name in self.cell.weights]
-        return specs
 
     def __call__(
         self, x: ArrayLike | OneHot, state: Any = None, lengths: ArrayLike | None = None
@@ -233,7 +213,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         for i, values in enumerate(d_final or ()):
             carry[:, i] = values
         run: Any = ragged.backward if ragged else recurrence.backward
-        flat = aligned_empty(self.flat.size, self.dtype)
+        flat = recurrence.new(self.flat.size, self.dtype)
         parts = self._parameters.parts_of(flat)
         for layer in reversed(range(self.num_layers)):
             if layer < self.num_layers - 1 and tape.masks:

@@ -1,4 +1,4 @@
-"""Between users' layouts and the kernels': time-major, batched, contiguous."""
+"""Shapes of parameters, and users' layouts as the kernels': time-major, batched, contiguous."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fastrnn.checks import (
     readable,
 )
 from fastrnn.layers.values import OneHot, State
+from fastrnn.params import Spec
 from fastrnn.recurrence import Input
 
 
@@ -28,9 +29,31 @@ class Layouts(Generic[State]):
     input_size: int
     hidden_size: int
     num_layers: int
+    bias: bool
+    bidirectional: bool
     directions: int
     batch_first: bool
     dtype: np.dtype[Any]
+
+    def _specs(self) -> list[Spec]:
+        hidden, gates = self.hidden_size, len(self.cell.gates)
+        factor = "" if gates == 1 else f"{gates}*"
+        specs = []
+        for layer in range(self.num_layers):
+            inputs = self.input_size if layer == 0 else self.directions * hidden
+            read = "I" if layer == 0 else ("2*H" if self.bidirectional else "H")
+            for direction in range(self.directions):
+                end = f"l{layer}{'_reverse' if direction else ''}"
+                rows = gates * hidden
+                specs.append(Spec(f"weight_ih_{end}", (rows, inputs), f"({factor}H, {read})"))
+                if self.cell.recurrent:
+                    specs.append(Spec(f"weight_hh_{end}", (rows, hidden), f"({factor}H, H)"))
+                if self.bias:
+                    specs.append(Spec(f"bias_ih_{end}", (rows,), f"({factor}H,)"))
+                if self.bias and self.cell.recurrent:
+                    specs.append(Spec(f"bias_hh_{end}", (rows,), f"({factor}H,)"))
+                specs += [Spec(f"{name}_{end}", (hidden,), "(H,)") for name in self.cell.weights]
+        return specs
 
     def _input(self, x: ArrayLike | OneHot) -> tuple[Input, bool]:
         # What most calls get, 1 us sooner.
