@@ -88,7 +88,8 @@ class FixedSizes:
     _fixed: frozenset[str] = frozenset()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._fixed and vars(self).get(name) not in (None, 0):
+        before = vars(self).get(name)
+        if name in self._fixed and (before is False or before not in (None, 0)):
             raise AttributeError(
                 f"{name} is fixed once it is set: make a new {type(self).__name__}"
             )

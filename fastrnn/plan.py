@@ -225,6 +225,9 @@ def plan_layer(
     size, by_units = team_size(
         threads, cell, time, batch, 0 if tokens else inputs, hidden, panels, more_work
     )
+    # The plain kernels scan all rows at once.
+    whole = by_units or unpacked_input or DISABLED
+    stripes = 1 if whole else max(1, batch // (BLOCK_ROWS * size))
     lines = ALIGNMENT // dtype.itemsize
     tile = K_BLOCK + max(
         min(batch, ROWS) * max(vectors * gates, back_vectors), tile_rows * tile_width
@@ -261,9 +264,7 @@ def plan_layer(
         gate_stride=1 if token_rows else inputs,
         token_stride=gates_hidden if token_rows else 1,
         block=block,
-        stripes=1
-        if by_units or unpacked_input or DISABLED
-        else max(1, batch // (BLOCK_ROWS * size)),
+        stripes=stripes,
         tile_rows=tile_rows,
         width=tile_width,
         unpacked=int(unpacked_input),

@@ -82,7 +82,7 @@ class States(NamedTuple):
 
 
 @functools.cache
-def _drivers(cell: Cell, ragged: bool = False) -> Any:
+def _drivers(cell: Cell, ragged: bool) -> Any:
     """The compiled drivers of a cell; imports numba when first called."""
     from fastrnn.kernels.bound import drivers
 
@@ -106,9 +106,9 @@ class Prepared(NamedTuple):
         floats: Array, tokens: Array, weights: Weights, pool: WorkspacePool, user: int,
         lengths: Array | None = None,
     ) -> None:  # fmt: skip
-        """Make the call, all arrays flat and `states` as `States` has them.
+        """Make the call, all arrays flat, `states` what `States` holds: a tuple takes less time.
 
-        `user` is the number of whose weights they are.
+        `user` numbers the layer and direction whose weights they are.
         """
         plan = self.plan
         work = pool.take(plan, self.dtype, user)

@@ -117,6 +117,8 @@ def test_parameters_are_views_and_copies_are_cells_of_their_own() -> None:
     assert repr(fastrnn.RNNCell(3, 5, False)) == "RNNCell(3, 5, bias=False, dtype=float32)"
     with pytest.raises(AttributeError, match="hidden_size is fixed once it is set"):
         cell.hidden_size = 7
+    with pytest.raises(AttributeError, match="bidirectional is fixed once it is set"):
+        fastrnn.RNN(3, 5).bidirectional = True
 
 
 F4 = np.float32

@@ -184,7 +184,7 @@ def test_a_thread_that_fails_before_the_kernels_stops_its_team(who: int, monkeyp
     layer: Any = Recurrent(LSTM, 5, 200, threads=3)
     x = normal((7, 1, 5), np.float32)
     expected = train(layer, x)
-    driver = recurrence._drivers(LSTM).forward
+    driver = recurrence._drivers(LSTM, False).forward
 
     def interrupted(*args: Any) -> None:
         if args[-2][0] == who:
@@ -195,11 +195,11 @@ def test_a_thread_that_fails_before_the_kernels_stops_its_team(who: int, monkeyp
     monkeypatch.setattr(
         recurrence, "prepared", lambda *args: prepared(*args)._replace(driver=interrupted)
     )
-    layer._inferences.clear()
+    layer._calls.clear()
     with pytest.raises(KeyboardInterrupt):
         layer(x)
     monkeypatch.undo()
-    layer._inferences.clear()
+    layer._calls.clear()
     assert train(layer, x) == expected
 
 
@@ -250,7 +250,7 @@ def test_after_a_worker_that_failed_first_the_next_call_goes_on(monkeypatch: Any
     x = normal((30, 13, 5), np.float32)
     expected = layer(x)[0]
     prepared = recurrence.prepared
-    driver = recurrence._drivers(LSTM).forward
+    driver = recurrence._drivers(LSTM, False).forward
     failed = threading.Event()
 
     def worker_first(*args: Any) -> None:
@@ -264,11 +264,11 @@ def test_after_a_worker_that_failed_first_the_next_call_goes_on(monkeypatch: Any
     monkeypatch.setattr(
         recurrence, "prepared", lambda *args: prepared(*args)._replace(driver=worker_first)
     )
-    layer._inferences.clear()
+    layer._calls.clear()
     with pytest.raises(KeyError, match="here"):
         layer(x)
     monkeypatch.undo()
-    layer._inferences.clear()
+    layer._calls.clear()
     for _ in range(3):
         np.testing.assert_array_equal(layer(x)[0], expected)
 
@@ -280,7 +280,7 @@ def test_an_interrupt_after_the_kernels_hangs_nothing(monkeypatch: Any) -> None:
     x = normal((30, 13, 5), np.float32)
     expected = layer(x)[0]
     prepared = recurrence.prepared
-    driver = recurrence._drivers(LSTM).forward
+    driver = recurrence._drivers(LSTM, False).forward
 
     def interrupted(*args: Any) -> None:
         driver(*args)
@@ -291,12 +291,12 @@ def test_an_interrupt_after_the_kernels_hangs_nothing(monkeypatch: Any) -> None:
     monkeypatch.setattr(
         recurrence, "prepared", lambda *args: prepared(*args)._replace(driver=interrupted)
     )
-    layer._inferences.clear()
+    layer._calls.clear()
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             layer(x)
     monkeypatch.undo()
-    layer._inferences.clear()
+    layer._calls.clear()
     np.testing.assert_array_equal(layer(x)[0], expected)
 
 

@@ -31,7 +31,7 @@ from fastrnn.kernels.scan import Scan
 from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
 
 GATES = TOGETHER = 1
-APART = LATE = EARLY = SAVED = OTHERS = 0
+APART = LATE = EARLY = SAVED = 0
 H_CARRIED = RAGGED = False
 RECURRENT = True
 scan_forward: Any = None
@@ -56,8 +56,8 @@ class Layer(NamedTuple):
     token_stride: int
     #: Times in one block.
     block: int
-    #: Stripes of the batch that one thread runs one by one: forward through all times, backward
-    #: through those of a block. Those of ragged sequences are an even number: `stripes_of`.
+    #: Stripes of the batch that one thread runs one by one, each forward through all times. Those
+    #: of ragged sequences it also takes backward, and they may be one more: `stripes_of`.
     stripes: int
     #: Largest tile of the large products.
     tile_rows: int

@@ -71,7 +71,7 @@ def product(
     """See `fastrnn.kernels.product.product`."""
     left = matrix(a, a_offset, a_row_stride, a_step, rows, k)
     target = matrix(c, c_offset, c_stride, 1, rows, columns)
-    # Where ragged sequences have ended input and results may be anything.
+    # Where ragged sequences have ended input and results may be anything: products warn of nothing.
     with np.errstate(all="ignore"):
         result = left @ matrix(panels, panel_offset, columns, 1, k, columns)
         target[...] = target + result if add else result

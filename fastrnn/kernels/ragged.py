@@ -79,7 +79,7 @@ def leave_out(x_delta, r_delta, x_delta_offset, r_delta_offset, lengths, now, he
 
 
 def stripes_of(team, p):
-    """Stripes of the batch for each thread, an even number of those of `RAGGED` sequences."""
+    """Stripes of the batch for each thread; of `RAGGED` sequences a team has an even number."""
     if team.size == 1 or not RAGGED or p.scan.by_units or p.unpacked:
         return p.stripes
     return p.stripes + p.stripes % 2

@@ -22,7 +22,7 @@ from fastrnn.checks import (
     readable,
 )
 from fastrnn.explain import Plan, explain
-from fastrnn.layers.inference import Inference
+from fastrnn.layers.calls import PreparedLayers
 from fastrnn.layers.layouts import Layouts
 from fastrnn.layers.lengths import Ragged
 from fastrnn.layers.values import Grads, OneHot, State, Tape
@@ -75,7 +75,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         self._parameters = Parameters(self._specs(), self.dtype)
         self._spans = self._find_spans()
         self._own_weights: dict[int, list[Weights]] = {}
-        self._inferences: dict[tuple[Any, ...], Inference] = {}
+        self._calls: dict[tuple[Any, ...], PreparedLayers] = {}
         self._pool = WorkspacePool()
         seeds = np.random.SeedSequence(check_seed(seed)).spawn(2)
         limit = 1 / np.sqrt(self.hidden_size)
@@ -86,7 +86,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         """Let the parameters lie in `flat` (all parameters,), a part of a larger buffer."""
         flat[...] = self.flat
         self._parameters = Parameters(self._parameters.specs, self.dtype, flat)
-        self._own_weights, self._inferences = {}, {}
+        self._own_weights, self._calls = {}, {}
 
     def _find_spans(self) -> list[list[slice]]:
         """Where the `Weights` of each layer and direction lie in the flat buffer."""
@@ -127,14 +127,14 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
         if lengths is None:
-            output, ends = self._inference(current)(current, states)
+            output, ends = self._prepared(current)(current, states)
             return self._laid_out(output, batched), self._state_out(ends, batched)
         ragged = self._ragged(lengths, current, batched, keep=False)
         if ragged and ragged.order is not None:
             output, final, _ = self._run(current, batched, states, ragged, keep=False)
             return output, final
-        read, told = (ragged.input(current), ragged.told) if ragged else (current, None)
-        output, ends = self._inference(read, ragged=told is not None)(read, states, told)
+        read, told = (ragged.input(current), ragged.kernel_lengths) if ragged else (current, None)
+        output, ends = self._prepared(read, ragged=told is not None)(read, states, told)
         if ragged:
             output = self._padded(ragged, output, states, keep=False)
         return self._laid_out(output, batched), self._state_out(ends, batched)
@@ -336,21 +336,22 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
     ) -> Array:
         # In padding stands what a reverse direction began from.
         clear = bool(states and self.bidirectional)
-        return ragged.padded(output.reshape(-1), output.shape[2], clear=clear, keeps=keep)
+        return ragged.padded(output.reshape(-1), output.shape[2], clear=clear, spare_rows=keep)
 
-    def _inference(self, x: Input, *, ragged: bool = False) -> Inference:
+    def _prepared(self, x: Input, *, ragged: bool = False) -> PreparedLayers:
         """What runs inputs of the shape of `x`, with lengths if `ragged`."""
         threads = self.threads or get_threads()
         shape = (x.time, x.batch, x.is_tokens, ragged, threads)
-        found = self._inferences.get(shape)
+        calls = self._calls  # `move_to` replaces it
+        found = calls.get(shape)
         if found is None:
             weights = [self._weights(self.flat, layer) for layer in range(self.num_layers)]
-            found = Inference(
+            found = PreparedLayers(
                 self.cell, x, self.hidden_size, weights, self._pool, ragged=ragged, threads=threads
             )
-            if len(self._inferences) >= SHAPES_MAX:
-                self._inferences.clear()
-            self._inferences[shape] = found
+            if len(calls) >= SHAPES_MAX:
+                calls.clear()
+            calls[shape] = found
         return found
 
     def _ragged(self, lengths: ArrayLike, x: Input, batched: bool, *, keep: bool) -> Ragged | None:
@@ -388,7 +389,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
 
     def __getstate__(self) -> dict[str, Any]:
         # A deep copy has parameters of its own.
-        return self.__dict__ | {"_own_weights": {}, "_inferences": {}}
+        return self.__dict__ | {"_own_weights": {}, "_calls": {}}
 
     def __repr__(self) -> str:
         parts = [f"{self.input_size}, {self.hidden_size}"]

@@ -57,7 +57,7 @@ class Layouts(Generic[State]):
 
     def _input(self, x: ArrayLike | OneHot) -> tuple[Input, bool]:
         # What most calls get, 1 us sooner.
-        if type(x) is np.ndarray and x.dtype is self.dtype and x.ndim == 3 and x.flags.carray:
+        if type(x) is np.ndarray and x.dtype == self.dtype and x.ndim == 3 and x.flags.carray:
             time, batch, size = x.shape
             if size == self.input_size and not self.batch_first:
                 integers = recurrence.empty(np.int64)

@@ -29,8 +29,8 @@ Integers = NDArray[np.int64]
 #: 128 sequences of up to 30 or 100 steps, five are more than 5 % over those of the better way
 #: (Zen 5).
 SORT_WORK = 1_500_000
-STEP_WORK = 700
-NUMBER_WORK = 25
+SORT_STEP_WORK = 700
+SORT_NUMBER_WORK = 25
 
 
 class Ragged:
@@ -57,9 +57,9 @@ class Ragged:
         self.order: Integers | None = None
         self._lengths = lengths
         #: What the kernels are told: nothing where all have as many steps.
-        self.told = None if self.inside == self.steps * self.batch else lengths
+        self.kernel_lengths = None if self.inside == self.steps * self.batch else lengths
         self._borrowed: Borrowed | None = None
-        cost = SORT_WORK + self.inside * (STEP_WORK + NUMBER_WORK * step_numbers)
+        cost = SORT_WORK + self.inside * (SORT_STEP_WORK + SORT_NUMBER_WORK * step_numbers)
         if (self.steps * self.batch - self.inside) * step_work <= cost:
             return
         # As they lie, all rows run up to the first and down to the last that is long enough.
@@ -68,7 +68,7 @@ class Ragged:
         )
         if (int(np.add.reduce(reached)) - self.inside) * step_work > cost:
             self.order = np.argsort(-lengths, kind="stable")
-            self._lengths = self.told = lengths[self.order]
+            self._lengths = self.kernel_lengths = lengths[self.order]
 
     def borrowing(self, pool: ArrayPool) -> Ragged:
         """The same for one call and its tape, after which the pool gets back what is sorted."""
@@ -98,11 +98,11 @@ class Ragged:
         recurrence.sort_rows(out, array, width, self._lengths, self.order)
         return out
 
-    def padded(self, rows: Array, width: int, *, clear: bool, keeps: bool = False) -> Array:
+    def padded(self, rows: Array, width: int, *, clear: bool, spare_rows: bool = False) -> Array:
         """The padded array (T, N, width) of what was run, zero in padding.
 
-        It takes the memory of `rows` where it can, unless that `keeps` what is in padding. They are
-        zero there already if it is not to `clear` that.
+        `clear` says that `rows` are not zero in padding yet. It takes their memory where it can, if
+        it is not to `spare_rows`.
         """
         elements = self.time * self.batch * width
         out = rows
@@ -112,7 +112,7 @@ class Ragged:
         elif rows.size < elements:
             out = np.zeros(elements, rows.dtype)
             out[: rows.size] = rows
-        elif clear and keeps:
+        elif clear and spare_rows:
             out = rows.copy()
         if clear and self.order is None:
             recurrence.clear_padding(out, width, self._lengths)
@@ -146,7 +146,7 @@ class Ragged:
         if self.order is None:
             return recurrence.forward(
                 cell, x, states, hidden, weights, pool, keep=keep, layer=layer, threads=threads,
-                lengths=self.told,
+                lengths=self.kernel_lengths,
             )  # fmt: skip
         directions, kinds = len(weights), len(cell.states)
         row = states.first // hidden
@@ -156,7 +156,7 @@ class Ragged:
         size = (self.steps + directions) * directions * self.batch * hidden
         kept = recurrence.forward(
             cell, x, States(own.reshape(-1), 0, own[0].size, states.given), hidden, weights, pool,
-            keep=keep, layer=layer, threads=threads, lengths=self.told,
+            keep=keep, layer=layer, threads=threads, lengths=self.kernel_lengths,
             into=self._empty(size, own.dtype) if self._borrowed else None,
         )  # fmt: skip
         ends[:, :, self.order] = own
@@ -184,7 +184,7 @@ class Ragged:
             into = self._empty(x.time * x.batch * x.size, carry.dtype) if wants_x else None
         d_x = recurrence.backward(
             cell, x, kept, d_output, own, weights, grads, pool, wants_x=wants_x,
-            wants_state=wants_state, threads=threads, into=into, lengths=self.told,
+            wants_state=wants_state, threads=threads, into=into, lengths=self.kernel_lengths,
         )  # fmt: skip
         if self.order is not None:
             carry[:, :, self.order] = own

@@ -13,10 +13,10 @@ from fastrnn.recurrence import Input, Weights
 from fastrnn.workspaces import WorkspacePool
 
 
-class Inference:
+class PreparedLayers:
     """Stacked layers for inputs of the shape of `x`; what that says is worked out once.
 
-    A call of an RNN of 32 units then takes 3 us besides its steps, not 7.5.
+    A layer's call then takes 5 us of Python, not 7.5.
     """
 
     def __init__(
@@ -32,9 +32,9 @@ class Inference:
     ) -> None:
         self._pool, self._dtype = pool, weights[0][0].weight_ih.dtype
         directions, unit = len(weights[0]), x.batch * hidden
-        every = len(weights) * directions
+        rows = len(weights) * directions
         width = directions * hidden
-        self._states = (len(cell.states), every, x.batch, hidden)
+        self._states = (len(cell.states), rows, x.batch, hidden)
         self._output = (x.time, x.batch, width)
         #: Numbers of a layer's h, and those that are its output.
         self._size = (x.time + directions) * directions * unit
@@ -50,7 +50,7 @@ class Inference:
                     w,
                     layer * directions + direction,
                     # Where its states are, and those of the next kind.
-                    ((layer * directions + direction) * unit, every * unit),
+                    ((layer * directions + direction) * unit, rows * unit),
                 )
                 for direction, w in enumerate(of_layer)
             ]
