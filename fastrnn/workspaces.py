@@ -37,9 +37,7 @@ class ArrayPool:
 class Borrowed:
     """Arrays of one call: their memory is the next one's, which need not ask the system for it.
 
-    They are given back when this is gone, if not before: a tape holds it with them. In training
-    an RNN of 32 units takes for 128 sequences of 1 to 100 steps, if they are sorted, 0.9 times the
-    padded run's time, not 2 (Zen 5).
+    They are given back when this is gone, if not before: a tape holds it with them.
     """
 
     def __init__(self, free: list[np.ndarray[Any, Any]]) -> None:

@@ -73,7 +73,7 @@ def drivers(cell: Cell, *, ragged: bool = False) -> Drivers:
     Those of `ragged` sequences, of their own lengths, are compiled apart: looking for lengths takes
     5 % of the time of an LSTM of 32 units at batch 1.
     """
-    return _bound_drivers(cell, ragged)
+    return _bound_drivers(cell, ragged)  # one entry of its cache, however this is called
 
 
 @functools.cache

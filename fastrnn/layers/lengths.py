@@ -25,9 +25,8 @@ from fastrnn.workspaces import ArrayPool, Borrowed, WorkspacePool
 Integers = NDArray[np.int64]
 
 #: What sorting costs, in multiply-adds: once, for each step of a sequence, and for each number that
-#: it reads and writes. Of 144 times of RNN and LSTM, inference and training, 16 to 128 units, 8 to
-#: 128 sequences of up to 30 or 100 steps, five are more than 5 % over those of the better way
-#: (Zen 5).
+#: it reads and writes. Set by times of RNN and LSTM of 16 to 128 units both ways (Zen 5);
+#: ``bench/limits.py lengths`` shows what comes out.
 SORT_WORK = 1_500_000
 SORT_STEP_WORK = 700
 SORT_NUMBER_WORK = 25
