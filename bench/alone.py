@@ -113,7 +113,8 @@ class Scans:
         saved = (time, batch, len(self._cell.saved), hidden)
         kept: list[Array] = [self._h, self._memory, _zeros(saved if keep else (0,), dtype)]
         flat = {name: value.reshape(-1) for name, value in params.items()}
-        read = [problem.x.reshape(-1), np.empty(0, np.int64)]
+        integers = np.empty(0, np.int64)
+        read = [problem.x.reshape(-1), integers, integers]
         weights = [flat["weight_ih_l0"], flat["weight_hh_l0"]]
         biases = [flat["bias_ih_l0"], flat["bias_hh_l0"]]
         end: list[Any] = [none, ALONE, self.plan.layer]

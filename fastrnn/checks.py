@@ -236,8 +236,8 @@ def check_lengths(
         raise TypeError(f"{name} must be integers, got {array.dtype.name}")
     check_shape(name, array, shape, "(N,)" if shape else "()")
     array = array.reshape(-1)
-    # A method takes 0.5 us more than what it calls.
-    if array.size and not 0 <= np.minimum.reduce(array) <= np.maximum.reduce(array) <= time:
+    numbers = array.tolist()  # of 32 numbers in half of the time of NumPy's least and largest
+    if numbers and not 0 <= min(numbers) <= max(numbers) <= time:
         wrong = np.flatnonzero((array < 0) | (array > time))
         where = f" at index {wrong[0]}" if shape else ""
         raise ValueError(f"{name} must be in [0, T] = [0, {time}], got {array[wrong[0]]}{where}")

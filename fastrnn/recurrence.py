@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,25 @@ from fastrnn.workspaces import WorkspacePool, aligned_empty
 #: then touch one line, not two. An LSTM of T = 50, N = 32, I = 64, H = 128 that keeps its gates
 #: takes 0.85 of the time, in float64 and in float32 (Zen 4).
 ALIGNED_BYTES = 1 << 15
+
+
+#: Gives a new flat array.
+Allocate = Callable[[int, np.dtype[Any]], Array]
+
+
+def new(elements: int, dtype: np.dtype[Any]) -> Array:
+    """A new flat array, on a cache line if it is large."""
+    if not elements:
+        return empty(dtype)
+    if elements * dtype.itemsize < ALIGNED_BYTES:
+        return np.empty(elements, dtype)
+    return aligned_empty(elements, dtype)
+
+
+@functools.cache
+def empty(dtype: Any) -> Array:
+    """An array of nothing: what is absent, in the type that kernels are compiled for."""
+    return np.empty(0, dtype)
 
 
 class Weights(NamedTuple):
@@ -148,13 +167,13 @@ def forward(
     keep: bool,
     layer: int = 0,
     threads: int | None = None,
-    into: Array | None = None,
+    allocate: Allocate = new,
     lengths: Array | None = None,
 ) -> Kept:
     """Run one layer from its initial states, in whose place its last ones are on return.
 
     `layer` is its number among those that share the pool.
-    `into` is the contiguous memory of ``Kept.h``, new if None.
+    `allocate` gives the memory of ``Kept.h``.
     `threads` is the largest team, as `fastrnn.set_threads` says if None.
     `lengths` (N,) are the steps of each sequence, T if None. Behind them the output is zero, but
     that of a reverse direction is its initial state.
@@ -162,7 +181,7 @@ def forward(
     directions = len(weights)
     dtype = weights[0].weight_ih.dtype
     slots, unit = x.time + directions, x.batch * hidden
-    h = new(slots * directions * unit, dtype) if into is None else into.reshape(-1)
+    h = allocate(slots * directions * unit, dtype)
     kept = Kept(h.reshape(slots, x.batch, directions, hidden), [], [])
     for direction, w in enumerate(weights):
         call = prepared(
@@ -194,20 +213,18 @@ def backward(
     wants_x: bool,
     wants_state: bool = True,
     threads: int | None = None,
-    into: Array | None = None,
+    allocate: Allocate = new,
     lengths: Array | None = None,
 ) -> Array:
     """BPTT of one layer: set `grads` and return the gradient of the input, empty if not wanted.
 
     `carry` (D, S, N, H) holds the gradients of the last states, and on return those of the initial
-    states if they are wanted. `into` is the flat memory of the input's gradient, new if None.
-    `lengths` are those of `forward`.
+    states if they are wanted. `allocate` gives the memory of the input's gradient.
+    `lengths` are those of `forward`; behind them `d_output` is not read, the result not set.
     """
     directions = len(weights)
     dtype = carry.dtype
-    d_x = into
-    if d_x is None:
-        d_x = new(x.time * x.batch * x.size, dtype) if wants_x else empty(dtype)
+    d_x = allocate(x.time * x.batch * x.size * wants_x, dtype)
     for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
         plan = prepared(
             cell, dtype, x.time, x.batch, x.size, kept.h.shape[3], directions, direction,
@@ -228,21 +245,6 @@ def backward(
 def _integers(plan: LayerPlan, lengths: Array | None) -> Array:
     """What drivers take as a plan."""
     return plan.numbers if lengths is None else np.concatenate((plan.numbers, lengths))
-
-
-def new(elements: int, dtype: np.dtype[Any]) -> Array:
-    """A new flat array, on a cache line if it is large."""
-    if not elements:
-        return empty(dtype)
-    if elements * dtype.itemsize < ALIGNED_BYTES:
-        return np.empty(elements, dtype)
-    return aligned_empty(elements, dtype)
-
-
-@functools.cache
-def empty(dtype: Any) -> Array:
-    """An array of nothing: what is absent, in the type that kernels are compiled for."""
-    return np.empty(0, dtype)
 
 
 def sort_rows(out: Array, source: Array, width: int, lengths: Array, order: Array) -> None:

@@ -35,6 +35,22 @@ def panel_at(panel, base, extra, lanes):
 
 
 @kernel
+def part(panels, team, s):
+    """The rows and panels of this thread: (first_row, end_row, first_panel, end_panel)."""
+    if s.by_units:
+        first, end = share(panels, team)
+        return 0, s.batch, first, end
+    first, end = share(s.batch, team)
+    return first, end, 0, panels
+
+
+@kernel
+def to_and_fro(panel, turn, first, end):
+    """The panel that every other turn takes from the other end, and the way to the next one."""
+    return (panel, 1) if turn % 2 == 0 else (first + end - 1 - panel, -1)
+
+
+@kernel
 def split_units(units, gates, largest, lanes):
     """Cut hidden units into panels that hold all gates of theirs: (panels, base, extra, tail).
 

@@ -182,14 +182,12 @@ def copy(target, target_offset, source, source_offset, count):
 def fill_rows(c, c_offset, c_stride, row, rows, columns):
     """Set every row of C to `row`, or to zero where `row` is empty."""
     lanes = VECTOR_BYTES // c.itemsize
+    value = load(row, 0, 0)
     for i in range(rows):
         for j in range(0, columns, lanes):
-            store(
-                c,
-                c_offset + i * c_stride + j,
-                columns - j,
-                load(row, j, min(columns, row.size) - j),
-            )
+            if row.size:
+                value = load(row, j, min(columns, row.size) - j)
+            store(c, c_offset + i * c_stride + j, columns - j, value)
 
 
 @kernel

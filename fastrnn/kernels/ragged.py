@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from fastrnn.kernels.jit import kernel
-from fastrnn.kernels.product import copy, fill_rows
+from fastrnn.kernels.product import fill_rows
 from fastrnn.kernels.team import Team
+from fastrnn.simd.cpu import VECTOR_BYTES
+from fastrnn.simd.memory import load, store
 
 GATES = 1
 APART = OTHERS = 0
@@ -48,22 +50,22 @@ def running(lengths, now, first, end):
     return low, high
 
 
-def hold(h, memory, lengths, now, before, slot_now, slot_before, first_row, end_row,
-         column, end, s):  # fmt: skip
+def hold(h, memory, now, before, slot_now, slot_before, first_row, end_row, column, end, s):
     """Set the states, units column .. end - 1, of sequences that have no step `now`."""
     batch, hidden = s.batch, s.hidden
+    held = load(h, 0, 0)
     for n in range(first_row, end_row):
-        if lengths[n] < now:
-            to_h = (now * batch + n) * s.stride + s.column + column
-            of_h = (before * batch + n) * s.stride + s.column + column
-            if s.direction > 0:
-                fill_rows(h, to_h, 0, h[:0], 1, end - column)
-            else:
-                copy(h, to_h, h, of_h, end - column)
+        to_h = (now * batch + n) * s.stride + s.column
+        of_h = (before * batch + n) * s.stride + s.column
+        for j in range(column, end, VECTOR_BYTES // h.itemsize):
+            left = end - j
+            if s.direction < 0:
+                held = load(h, of_h + j, left)
+            store(h, to_h + j, left, held)
             for i in range(OTHERS):
-                to = ((i * s.ring + slot_now) * batch + n) * hidden + column
-                of = ((i * s.ring + slot_before) * batch + n) * hidden + column
-                copy(memory, to, memory, of, end - column)
+                to = ((i * s.ring + slot_now) * batch + n) * hidden + j
+                of = ((i * s.ring + slot_before) * batch + n) * hidden + j
+                store(memory, to, left, load(memory, of, left))
 
 
 def leave_out(x_delta, r_delta, x_delta_offset, r_delta_offset, lengths, now, here, reach,

@@ -32,11 +32,19 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastrnn.kernels.jit import kernel
-from fastrnn.kernels.panels import ROWS, panel_at, split, split_units, units_at, units_between
+from fastrnn.kernels.panels import (
+    ROWS,
+    panel_at,
+    part,
+    split,
+    split_units,
+    to_and_fro,
+    units_at,
+    units_between,
+)
 from fastrnn.kernels.product import fill_rows, multiply_panel, product_unpacked
 from fastrnn.kernels.ragged import running, shortest
-from fastrnn.kernels.team import share, wait
+from fastrnn.kernels.team import wait
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import (
     finish_uncached,
@@ -93,22 +101,6 @@ class Scan(NamedTuple):
     late: int
     #: Whether a team shares the hidden units, and meets after every step, or the rows of the batch.
     by_units: int
-
-
-@kernel
-def part(panels, team, s):
-    """The rows and panels of this thread: (first_row, end_row, first_panel, end_panel)."""
-    if s.by_units:
-        first, end = share(panels, team)
-        return 0, s.batch, first, end
-    first, end = share(s.batch, team)
-    return first, end, 0, panels
-
-
-@kernel
-def to_and_fro(panel, turn, first, end):
-    """The panel that every other turn takes from the other end, and the way to the next one."""
-    return (panel, 1) if turn % 2 == 0 else (first + end - 1 - panel, -1)
 
 
 def run_units(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scratch, across, wide,
@@ -175,7 +167,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     together = 1 if s.unpacked else TOGETHER
     panel_count, panel_base, panel_extra, tail = split_units(hidden, together, s.width, lanes)
     first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
-    group_count, group_base, group_extra = split(end_row - first_row, ROWS)
+    all_groups = split(end_row - first_row, ROWS)
     gate_panels = hidden * lanes * ((hidden + lanes - 1) // lanes)
     least = shortest(lengths, first_row, end_row) if RAGGED else 0
     first_unit, end_unit = units_between(
@@ -189,9 +181,10 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         slot_now = now & 1 if s.ring == 2 else now
         slot_before = before & 1 if s.ring == 2 else before
         low, high = first_row, end_row
-        if RAGGED:
-            if now > least:
-                low, high = running(lengths, now, first_row, end_row)
+        group_count, group_base, group_extra = all_groups
+        some_ended = RAGGED and now > least
+        if some_ended:
+            low, high = running(lengths, now, first_row, end_row)
             group_count, group_base, group_extra = split(high - low, ROWS)
         if LATE:
             early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
@@ -249,8 +242,15 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 at_x = x_offset + turn * batch * GATES * hidden
                 n = row
                 while n < row + rows:
+                    if some_ended and lengths[n] < now:
+                        hold(h, memory, now, before, slot_now, slot_before, n, n + 1,
+                             column, end, s)  # fmt: skip
+                        n += 1
+                        continue
                     # Of whole vectors two rows at a time, or of one row two vectors.
                     down = n + 1 < row + rows and (end - column) % lanes == 0
+                    if some_ended and down:
+                        down = lengths[n + 1] >= now
                     right = 0 if down else lanes
                     j = column
                     while j < end:
@@ -271,9 +271,10 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                         j += lanes
                     n += 1 + down
                 row += rows
-        if RAGGED and now > least:
-            hold(h, memory, lengths, now, before, slot_now, slot_before, first_row, end_row,
-                 first_unit, end_unit, s)  # fmt: skip
+        if some_ended:
+            for first_of, end_of in ((first_row, low), (high, end_row)):
+                hold(h, memory, now, before, slot_now, slot_before, first_of, end_of,
+                     first_unit, end_unit, s)  # fmt: skip
         if s.by_units:
             wait(team)
     if s.uncached:
@@ -304,7 +305,7 @@ def scan_backward(
     gates_hidden = GATES * hidden
     panel_count, panel_base, panel_extra = split((hidden + lanes - 1) // lanes, s.back_width)
     first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
-    group_count, group_base, group_extra = split(end_row - first_row, ROWS)
+    all_groups = split(end_row - first_row, ROWS)
     slot, slot_carry = s.ring * batch * hidden, batch * hidden
     least = shortest(lengths, first_row, end_row) if RAGGED else 0
     first_unit, end_unit = units_between(
@@ -317,12 +318,12 @@ def scan_backward(
         here = turn + (s.direction < 0)
         starts = begins and i == 0
         low, high = first_row, end_row
-        if RAGGED:
-            if now > least:
-                low, high = running(lengths, now - (s.direction < 0), first_row, end_row)
-                leave_out(x_delta, r_delta, x_delta_offset, r_delta_offset, lengths, now, here,
-                          reach, first_row, end_row, first_unit, end_unit, s)  # fmt: skip
+        group_count, group_base, group_extra = all_groups
+        if RAGGED and now > least:
+            low, high = running(lengths, now - (s.direction < 0), first_row, end_row)
             group_count, group_base, group_extra = split(high - low, ROWS)
+            leave_out(x_delta, r_delta, x_delta_offset, r_delta_offset, lengths, now, here,
+                      reach, first_row, end_row, first_unit, end_unit, s)  # fmt: skip
         for panel in range(first_panel, end_panel):
             follows = batch > 1 and panel + 1 < end_panel
             panel, onward = to_and_fro(panel, i, first_panel, end_panel)

@@ -72,6 +72,10 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         self.dtype = check_dtype(dtype)
         self.threads = None if threads is None else check_threads(threads)
         self.directions = 2 if bidirectional else 1
+        #: Numbers that a step of all layers multiplies, but for the input's.
+        self._later_reads = self.hidden_size * (
+            self.directions * (self.num_layers - 1) + self.num_layers * self.cell.recurrent
+        )
         self._parameters = Parameters(self._specs(), self.dtype)
         self._spans = self._find_spans()
         self._own_weights: dict[int, list[Weights]] = {}
@@ -126,17 +130,13 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         """
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
-        if lengths is None:
-            output, ends = self._prepared(current)(current, states)
-            return self._laid_out(output, batched), self._state_out(ends, batched)
-        ragged = self._ragged(lengths, current, batched, keep=False)
-        if ragged and ragged.order is not None:
-            output, final, _ = self._run(current, batched, states, ragged, keep=False)
-            return output, final
-        read, told = (ragged.input(current), ragged.kernel_lengths) if ragged else (current, None)
-        output, ends = self._prepared(read, ragged=told is not None)(read, states, told)
+        ragged = None
+        if lengths is not None:
+            ragged = self._ragged(lengths, current, batched, keep=False)
         if ragged:
-            output = self._padded(ragged, output, states, keep=False)
+            output, ends = self._call_ragged(current, states, ragged)
+        else:
+            output, ends = self._prepared(current)(current, states)
         return self._laid_out(output, batched), self._state_out(ends, batched)
 
     def forward(
@@ -152,10 +152,41 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         ragged = None
         if lengths is not None:
             ragged = self._ragged(lengths, current, batched, keep=True)
-        output, final, tape = self._run(current, batched, states, ragged, keep=True)
-        assert tape is not None
+        tape = Tape(self._parameters, batched, ragged)
+        rows, unit = self.num_layers * self.directions, current.batch * self.hidden_size
+        shape = (len(self.cell.states), rows, current.batch, self.hidden_size)
+        ends = np.empty(shape, self.dtype)
+        for i, value in enumerate(states or ()):
+            ends[i] = value
+        if ragged:
+            current, ends = ragged.input(current), ragged.states(ends)
+        flat = ends.reshape(-1)
+        for layer in range(self.num_layers):
+            kept = recurrence.forward(
+                self.cell, current,
+                States(flat, layer * self.directions * unit, rows * unit, bool(states)),
+                self.hidden_size, self._weights(self.flat, layer), self._pool, keep=True,
+                layer=layer, threads=self.threads,
+                lengths=ragged.kernel_lengths if ragged else None,
+                allocate=ragged.new if ragged else recurrence.new,
+            )  # fmt: skip
+            output = kept.output
+            tape.inputs.append(current)
+            tape.kept.append(kept)
+            if layer < self.num_layers - 1:
+                if self.dropout:
+                    tape.masks.append(self._mask(output.shape))
+                    output = output * tape.masks[-1]
+                current = Input(
+                    current.time, current.batch, output.shape[2], False, output.reshape(-1),
+                    recurrence.empty(np.int64),
+                )  # fmt: skip
+        if ragged:
+            output = self._padded(ragged, output, states, keep=True)
+            ends = ragged.padded_states(ends)
+        output = self._laid_out(output, batched)
         output.flags.writeable = False
-        return output, final, tape
+        return output, self._state_out(ends, batched), tape
 
     def backward(
         self,
@@ -212,7 +243,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         carry = np.zeros((rows, len(self.cell.states), padded.batch, self.hidden_size), self.dtype)
         for i, values in enumerate(d_final or ()):
             carry[:, i] = values
-        run: Any = ragged.backward if ragged else recurrence.backward
+        carry = ragged.states(carry) if ragged else carry
         flat = recurrence.new(self.flat.size, self.dtype)
         parts = self._parameters.parts_of(flat)
         for layer in reversed(range(self.num_layers)):
@@ -222,10 +253,12 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
                     d_outputs = d_outputs * tape.masks[layer].reshape(-1)
             of_layer = slice(layer * self.directions, (layer + 1) * self.directions)
             wants = layer > 0 or (wants_x and not read.is_tokens)
-            d_outputs = run(
+            d_outputs = recurrence.backward(
                 self.cell, tape.inputs[layer], tape.kept[layer], d_outputs, carry[of_layer],
                 self._weights(self.flat, layer), self._weights(flat, layer),
                 self._pool, wants_x=wants, wants_state=wants_state, threads=self.threads,
+                lengths=ragged.kernel_lengths if ragged else None,
+                allocate=ragged.new if ragged else recurrence.new,
             )  # fmt: skip
         d_x = None
         if wants_x and not read.is_tokens:
@@ -234,6 +267,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             array = d_outputs.reshape(padded.time, padded.batch, self.input_size)
             d_x = self._laid_out(array, tape.batched)
         if ragged:
+            carry = ragged.padded_states(carry)
             ragged.give_back()
         d_initial = None
         if wants_state:
@@ -292,44 +326,16 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             keep=training, threads=self.threads or get_threads(),
         )  # fmt: skip
 
-    def _run(
-        self, current: Input, batched: bool, states: list[Array] | None, ragged: Ragged | None, *,
-        keep: bool,
-    ) -> tuple[Array, State, Tape | None]:  # fmt: skip
-        ragged = ragged and ragged.borrowing(self._pool.arrays)
-        run: Any = ragged.forward if ragged else recurrence.forward
-        tape = Tape(self._parameters, batched, ragged) if keep else None
-        rows, unit = self.num_layers * self.directions, current.batch * self.hidden_size
-        shape = (len(self.cell.states), rows, current.batch, self.hidden_size)
-        ends = np.empty(shape, self.dtype)
-        for i, value in enumerate(states or ()):
-            ends[i] = value
-        flat = ends.reshape(-1)
-        current = ragged.input(current) if ragged else current
-        for layer in range(self.num_layers):
-            of_layer = States(flat, layer * self.directions * unit, rows * unit, bool(states))
-            kept = run(
-                self.cell, current, of_layer, self.hidden_size,
-                self._weights(self._parameters.flat, layer), self._pool, keep=keep, layer=layer,
-                threads=self.threads,
-            )  # fmt: skip
-            output = kept.output
-            if tape:
-                tape.inputs.append(current)
-                tape.kept.append(kept)
-            if layer < self.num_layers - 1:
-                if tape and self.dropout:
-                    tape.masks.append(self._mask(output.shape))
-                    output = output * tape.masks[-1]
-                current = Input(
-                    current.time, current.batch, output.shape[2], False, output.reshape(-1),
-                    recurrence.empty(np.int64),
-                )  # fmt: skip
-        if ragged:
-            output = self._padded(ragged, output, states, keep=keep)
-            if not keep:
-                ragged.give_back()
-        return self._laid_out(output, batched), self._state_out(ends, batched), tape
+    def _call_ragged(
+        self, x: Input, states: list[Array] | None, ragged: Ragged
+    ) -> tuple[Array, Array]:
+        read, lengths = ragged.input(x), ragged.kernel_lengths
+        own = [ragged.states(value) for value in states] if states else None
+        run = self._prepared(read, ragged=lengths is not None)
+        output, ends = run(read, own, lengths, ragged.new)
+        output = self._padded(ragged, output, states, keep=False)
+        ragged.give_back()
+        return output, ragged.padded_states(ends)
 
     def _padded(
         self, ragged: Ragged, output: Array, states: list[Array] | None, *, keep: bool
@@ -359,17 +365,16 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         shape = (x.batch,) if batched else ()
         checked = check_lengths("lengths", lengths, x.time, shape)
         # A token takes one column of the weights.
-        read = 1 if x.is_tokens else self.input_size
-        width = self.directions * self.hidden_size
-        reads = read + (self.num_layers - 1) * width
-        reads += self.num_layers * self.hidden_size * self.cell.recurrent
-        work = len(self.cell.gates) * width * reads
+        read, width = 1 if x.is_tokens else self.input_size, self.directions * self.hidden_size
+        work = len(self.cell.gates) * width * (read + self._later_reads)
         # Training multiplies thrice, and sorts the gradients, too.
         ragged = Ragged(
             checked, x.time, step_work=work * (3 if keep else 1),
             step_numbers=(read + width) * (2 if keep else 1),
         )  # fmt: skip
-        return None if ragged.inside == x.time * x.batch else ragged
+        if ragged.inside == x.time * x.batch:
+            return None
+        return ragged.borrowing(self._pool.arrays)
 
     def _mask(self, shape: tuple[int, ...]) -> Array:
         (seed,) = self._dropout_seed.spawn(1)

@@ -9,7 +9,7 @@ import numpy as np
 from fastrnn import recurrence
 from fastrnn.cells import Cell
 from fastrnn.checks import Array
-from fastrnn.recurrence import Input, Weights
+from fastrnn.recurrence import Allocate, Input, Weights
 from fastrnn.workspaces import WorkspacePool
 
 
@@ -58,12 +58,16 @@ class PreparedLayers:
         ]  # fmt: skip
 
     def __call__(
-        self, x: Input, states: Sequence[Array] | None, lengths: Array | None = None
+        self,
+        x: Input,
+        states: Sequence[Array] | None,
+        lengths: Array | None = None,
+        allocate: Allocate = recurrence.new,
     ) -> tuple[Array, Array]:
         """The output (T, N, D * H) and the last states (S, L * D, N, H).
 
-        `states` are the initial ones, each (L * D, N, H), zeros if None. `lengths` (N,) are those
-        of ragged sequences, as `recurrence.forward` takes them.
+        `states` are the initial ones, each (L * D, N, H), zeros if None; `lengths` and `allocate`
+        are as `recurrence.forward` has them.
         """
         dtype = self._dtype
         ends = np.empty(self._states, dtype)
@@ -73,7 +77,7 @@ class PreparedLayers:
         nothing = recurrence.empty(dtype)
         floats, tokens = x.floats, x.tokens
         for layer in self._layers:
-            h = recurrence.new(self._size, dtype)
+            h = allocate(self._size, dtype)
             for call, w, user, place in layer:
                 memory = recurrence.new(call.memory_size, dtype) if call.memory_size else nothing
                 own = (flat, *place, given)

@@ -10,26 +10,24 @@ brought back into their order on the way out; otherwise they run as they lie.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import recurrence
-from fastrnn.cells import Cell
 from fastrnn.checks import Array
-from fastrnn.recurrence import Input, Kept, States, Weights
-from fastrnn.workspaces import ArrayPool, Borrowed, WorkspacePool
+from fastrnn.recurrence import Input
+from fastrnn.workspaces import ArrayPool, Borrowed
 
 Integers = NDArray[np.int64]
 
 #: What sorting costs, in multiply-adds: once, for each step of a sequence, and for each number that
-#: it reads and writes. Set by times of RNN and LSTM of 16 to 128 units both ways (Zen 5);
+#: it reads and writes. Set by times of RNN, GRU and LSTM of 32 to 128 units both ways (Zen 1);
 #: ``bench/limits.py lengths`` shows what comes out.
-SORT_WORK = 1_500_000
-SORT_STEP_WORK = 700
-SORT_NUMBER_WORK = 25
+SORT_WORK = 1_000_000
+SORT_STEP_WORK = 600
+SORT_NUMBER_WORK = 20
 
 
 class Ragged:
@@ -49,9 +47,10 @@ class Ragged:
 
     def __init__(self, lengths: Integers, time: int, *, step_work: int, step_numbers: int) -> None:
         self.time, self.batch = time, lengths.size
+        # Of 32 numbers Python's own sums take a fifth of NumPy's time.
+        numbers = lengths.tolist()
         #: Times that are run, and steps in all.
-        self.steps = int(np.maximum.reduce(lengths, initial=0))
-        self.inside = int(np.add.reduce(lengths))
+        self.steps, self.inside = max(numbers, default=0), sum(numbers)
         #: Where the sequences come from, if they are sorted.
         self.order: Integers | None = None
         self._lengths = lengths
@@ -82,18 +81,30 @@ class Ragged:
         if self._borrowed:
             self._borrowed.give_back()
 
-    def _empty(self, elements: int, dtype: np.dtype[Any]) -> Array:
-        """A flat array of what is sorted, borrowed if any is."""
+    def new(self, elements: int, dtype: np.dtype[Any]) -> Array:
+        """A flat array for the layers to write, borrowed if the sequences are sorted."""
         if self._borrowed:
             return self._borrowed.empty(elements, dtype)
-        return np.empty(elements, dtype)
+        return recurrence.new(elements, dtype)
+
+    def states(self, states: Array) -> Array:
+        """Of padded states (..., N, H), or gradients of theirs, those that are run."""
+        return states if self.order is None else states.take(self.order, axis=-2)
+
+    def padded_states(self, states: Array) -> Array:
+        """What was run of them, padded."""
+        if self.order is None:
+            return states
+        padded = np.empty_like(states)
+        padded[..., self.order, :] = states
+        return padded
 
     def take(self, array: Array, width: int) -> Array:
         """What is run of a padded array (T, N, width), all flat."""
         elements = self.steps * self.batch * width
         if self.order is None:
             return array[:elements]
-        out = self._empty(elements, array.dtype)
+        out = self.new(elements, array.dtype)
         recurrence.sort_rows(out, array, width, self._lengths, self.order)
         return out
 
@@ -127,64 +138,3 @@ class Ragged:
         if self.order is not None:
             tokens = tokens.reshape(-1, self.batch).take(self.order, axis=1).reshape(-1)
         return x._replace(time=self.steps, tokens=tokens)
-
-    def forward(
-        self,
-        cell: Cell,
-        x: Input,
-        states: States,
-        hidden: int,
-        weights: Sequence[Weights],
-        pool: WorkspacePool,
-        *,
-        keep: bool,
-        layer: int = 0,
-        threads: int | None = None,
-    ) -> Kept:
-        """As `recurrence.forward`; the last states are those after each sequence's last step."""
-        if self.order is None:
-            return recurrence.forward(
-                cell, x, states, hidden, weights, pool, keep=keep, layer=layer, threads=threads,
-                lengths=self.kernel_lengths,
-            )  # fmt: skip
-        directions, kinds = len(weights), len(cell.states)
-        row = states.first // hidden
-        ends = states.flat.reshape(kinds, -1, hidden)[:, row : row + directions * self.batch]
-        ends = ends.reshape(kinds, directions, self.batch, hidden)
-        own = ends.take(self.order, axis=2)
-        size = (self.steps + directions) * directions * self.batch * hidden
-        kept = recurrence.forward(
-            cell, x, States(own.reshape(-1), 0, own[0].size, states.given), hidden, weights, pool,
-            keep=keep, layer=layer, threads=threads, lengths=self.kernel_lengths,
-            into=self._empty(size, own.dtype) if self._borrowed else None,
-        )  # fmt: skip
-        ends[:, :, self.order] = own
-        return kept
-
-    def backward(
-        self,
-        cell: Cell,
-        x: Input,
-        kept: Kept,
-        d_output: Array,
-        carry: Array,
-        weights: Sequence[Weights],
-        grads: Sequence[Weights],
-        pool: WorkspacePool,
-        *,
-        wants_x: bool,
-        wants_state: bool = True,
-        threads: int | None = None,
-    ) -> Array:
-        """As `recurrence.backward`; in padding `d_output` is not read, the result not set."""
-        own, into = carry, None
-        if self.order is not None:
-            own = carry.take(self.order, axis=2)
-            into = self._empty(x.time * x.batch * x.size, carry.dtype) if wants_x else None
-        d_x = recurrence.backward(
-            cell, x, kept, d_output, own, weights, grads, pool, wants_x=wants_x,
-            wants_state=wants_state, threads=threads, into=into, lengths=self.kernel_lengths,
-        )  # fmt: skip
-        if self.order is not None:
-            carry[:, :, self.order] = own
-        return d_x

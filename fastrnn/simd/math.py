@@ -1,9 +1,9 @@
 """exp, tanh and sigmoid on vectors.
 
-All three reduce ``x = n ln 2 + r`` with ``|r| <= ln(2) / 2`` (Cody and Waite, *Software Manual for
-the Elementary Functions*, 1980) and share one polynomial for ``e^r - 1 = r + r^2 Q(r)``, whose
-coefficients ``bench/fit_math.py`` derives and prints. NaN stays NaN: limits are applied
-with comparisons that NaN fails, never with LLVM's minnum and maxnum.
+All reduce their argument by a multiple of ln 2 (Cody and Waite, *Software Manual for the Elementary
+Functions*, 1980). exp and sigmoid take a polynomial for ``e^r - 1 = r + r^2 Q(r)``, tanh one for
+``tanh h = h + h^3 P(h^2)``; ``bench/fit_math.py`` derives and prints their coefficients. NaN stays
+NaN: limits are applied with comparisons that NaN fails, never with LLVM's minnum and maxnum.
 ``bench/math_error.py`` proves the errors: at most 2 ulp in float32 over all floats, and at most
 4 ulp in float64 on its samples; where sigmoid is less than the smallest normal number, it may be 0.
 """
@@ -31,8 +31,9 @@ from fastrnn.simd.vector import Vector
 class Constants(NamedTuple):
     """Numbers of one precision."""
 
-    #: Coefficients of Q, the highest power first.
+    #: Coefficients of Q and of P, the highest power first.
     q: tuple[float, ...]
+    p: tuple[float, ...]
     #: ln 2 in two parts: n times the first is exact for every n that occurs.
     ln2_high: float
     ln2_low: float
@@ -47,9 +48,11 @@ class Constants(NamedTuple):
 
 
 LOG2_E = 1.4426950408889634
+HALF_LN2 = 0.34657359027997264
 
 FLOAT32 = Constants(
     q=(0.001388251025, 0.00836658033, 0.04166720178, 0.1666654318, 0.4999999814),
+    p=(-0.05115788221, 0.1332215333, -0.3333320604),
     ln2_high=0.693145751953125,
     ln2_low=1.4286068203094172e-06,
     exp_min=-104.0,
@@ -71,6 +74,15 @@ FLOAT64 = Constants(
         0.166666666666665886,
         0.500000000000000523,
     ),
+    p=(
+        -0.0013037559215307768,
+        0.00357554890036595058,
+        -0.00886228833598372255,
+        0.0218694586624532325,
+        -0.0539682534631981021,
+        0.133333333329279553,
+        -0.333333333333322318,
+    ),
     ln2_high=0.6931471803691238,
     ln2_low=1.9082149292705877e-10,
     exp_min=-746.0,
@@ -85,28 +97,24 @@ def _constants(x: Any) -> Constants:
     return FLOAT32 if x.dtype == types.float32 else FLOAT64
 
 
-@register_jitable
-def divide_by_difference(a, b, c):
-    """a / (b - c) within 0.5 ulp and a little, where b times the quotient is between a / 2 and 2 a.
+#: How far beyond the middle between two multiples of ln(2) / 2 tanh goes on with the first: where
+#: tanh is nearly 1/4, the roundings of a quotient there are small, those from the second are not.
+TANH_LATER = 0.09
 
-    Then ``a - b y`` is exact, and the quotient's remainder can be put back without the rounding
-    error of the divisor: tanh has 1.9 ulp and not 2.5.
-    """
-    inverse = 1 / (b - c)
-    y = a * inverse
-    remainder = fma(c, y, fma(-b, y, a))
-    return fma(remainder, inverse, y)
+#: Both parts of sigmoid's fraction are as many times larger than they need be: their mantissas are
+#: then seldom near 1, where rounding counts twice. 1.7 ulp, not 2.4.
+SIGMOID_SCALE = 1.75
 
 
-def _reduction(c: Constants) -> tuple[Any, Any]:
-    """The functions (x, n) -> r = x - n ln 2 and r -> Q(r)."""
+def _rest(c: Constants) -> Any:
+    """The function (x, n) -> x - n ln 2."""
     ln2_high, ln2_low = c.ln2_high, c.ln2_low
 
     @register_jitable
     def rest(x, n):
         return fma(n, -ln2_low, fma(n, -ln2_high, x))
 
-    return rest, polynomial(c.q)
+    return rest
 
 
 @overload(functions.exp)
@@ -115,7 +123,7 @@ def _exp(x):
         return None
     c = _constants(x)
     smallest, largest = c.exp_min, c.exp_max
-    rest, q = _reduction(c)
+    rest, q = _rest(c), polynomial(c.q)
 
     def exp(x):
         x = functions.where(x < smallest, smallest, x)
@@ -139,17 +147,19 @@ def _tanh(x):
         return None
     c = _constants(x)
     largest = c.tanh_max
-    rest, q = _reduction(c)
+    p = polynomial(c.p)
 
     def tanh(x):
-        # tanh |x| = m / (2 - m) with m = 1 - exp(-2 |x|)
+        # tanh |x| = (y - 1) / (y + 1) with y = exp(2 |x|) = scale (1 + t) / (1 - t), t = tanh h
         size = functions.where(abs(x) > largest, largest, abs(x))
-        twice = -2 * size
-        shifted = shift_integer(size, -2 * LOG2_E)
+        shifted = shift_integer(size - TANH_LATER, 2 * LOG2_E)
         scale = shifted_power_of_two(shifted)
-        r = rest(twice, unshift_integer(shifted))
-        m = fma(-scale, fma(r * r, q(r), r), 1 - scale)
-        return copysign(divide_by_difference(m, 2, m), x)
+        h = fma(unshift_integer(shifted), -HALF_LN2, size)
+        square = h * h
+        t = fma(h * square, p(square), h)
+        above = fma(scale + 1, t, scale - 1)
+        # The sum and not fma(scale - 1, t, scale + 1): what `above` is wrong by then counts less.
+        return copysign(above / (above + fma(-2, t, 2)), x)
 
     return tanh
 
@@ -158,20 +168,20 @@ def _tanh(x):
 def _sigmoid(x):
     if not isinstance(x, Vector):
         return None
-
     c = _constants(x)
     smallest, largest = c.sigmoid_min, c.sigmoid_max
-    rest, q = _reduction(c)
+    rest = _rest(c)
+    grown = polynomial((*(SIGMOID_SCALE * q for q in c.q), SIGMOID_SCALE))
 
     def sigmoid(x):
-        # 1 / (1 + exp(-x)), the sum with the rounding error of its head: 1.9 ulp, not 2.5.
-        x_low = functions.where(x > largest, largest, x)
-        shifted = shift_integer(x_low, -LOG2_E)
+        # 1 / (1 + exp(-x)), with exp(-x) = scale (1 + r + r^2 Q(r)); where that is infinite, 0
+        x = functions.where(x < smallest, smallest, x)
+        x = functions.where(x > largest, largest, x)
+        shifted = shift_integer(x, -LOG2_E)
         scale = shifted_power_of_two(shifted)
-        r = rest(-x_low, unshift_integer(shifted))
-        head = 1 + scale
-        decayed = fma(scale, fma(r * r, q(r), r), scale - (head - 1))
-        return functions.where(x < smallest, 0, 1 / (head + decayed))
+        r = rest(-x, unshift_integer(shifted))
+        head = fma(scale, SIGMOID_SCALE, SIGMOID_SCALE)
+        return SIGMOID_SCALE / fma(scale, r * grown(r), head)
 
     return sigmoid
 
