@@ -152,13 +152,14 @@ def clear_behind(panels, panel_offset, steps, rows, columns, width, lengths, now
     count, base, extra = split((columns + lanes - 1) // lanes, width)
     first_panel, end_panel = share(count, team)
     k = steps * rows
-    for n in range(rows):
-        for i in range(max(0, lengths[n] + 1 - now) * rows + n, k, rows):
-            for panel in range(first_panel, end_panel):
-                column, vectors = panel_at(panel, base, extra, lanes)
-                start = panel_offset + k * column + i * vectors * lanes
-                for j in range(0, vectors * lanes, lanes):
-                    store(panels, start + j, lanes, load(panels, start, 0))
+    nothing = load(panels, panel_offset, 0)
+    for panel in range(first_panel, end_panel):
+        column, vectors = panel_at(panel, base, extra, lanes)
+        start, wide = panel_offset + k * column, vectors * lanes
+        for n in range(rows):
+            for i in range(max(0, lengths[n] + 1 - now) * rows + n, k, rows):
+                for j in range(0, wide, lanes):
+                    store(panels, start + i * wide + j, lanes, nothing)
 
 
 @kernel

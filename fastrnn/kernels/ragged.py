@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from fastrnn.kernels.jit import kernel
-from fastrnn.kernels.product import fill_rows
 from fastrnn.kernels.team import Team
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import load, store
@@ -72,12 +71,15 @@ def leave_out(x_delta, r_delta, x_delta_offset, r_delta_offset, lengths, now, he
               first_row, end_row, column, end, s):  # fmt: skip
     """Set the gradients of units column .. end - 1 to zero where a sequence has no step `now`."""
     hidden = s.hidden
+    nothing = load(x_delta, 0, 0)
     for n in range(first_row, min(end_row, reach)):
         if lengths[n] < now:
-            at = (here * reach + n) * GATES * hidden + column
-            fill_rows(x_delta, x_delta_offset + at, hidden, x_delta[:0], GATES, end - column)
-            if APART:
-                fill_rows(r_delta, r_delta_offset + at, hidden, r_delta[:0], GATES, end - column)
+            for gate in range(GATES):
+                at = ((here * reach + n) * GATES + gate) * hidden
+                for j in range(column, end, VECTOR_BYTES // x_delta.itemsize):
+                    store(x_delta, x_delta_offset + at + j, end - j, nothing)
+                    if APART:
+                        store(r_delta, r_delta_offset + at + j, end - j, nothing)
 
 
 def stripes_of(team, p):
