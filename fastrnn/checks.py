@@ -225,6 +225,19 @@ def check_tokens(name: str, tokens: ArrayLike, size: int, meaning: str) -> NDArr
     return np.array(array, np.int64, order="C")
 
 
+#: Integers of which Python finds the least, the largest and the sum sooner than NumPy: of 32 in
+#: half of the time, of 256 in three times as much.
+FEW = 64
+
+
+def least_largest_sum(integers: NDArray[Any]) -> tuple[int, int, int]:
+    """The least, the largest and the sum of integers (any,), zeros if there are none."""
+    if integers.size <= FEW:
+        few = integers.tolist()
+        return min(few, default=0), max(few, default=0), sum(few)
+    return int(integers.min()), int(integers.max()), int(integers.sum())
+
+
 def check_lengths(
     name: str, lengths: ArrayLike, time: int, shape: tuple[int, ...]
 ) -> NDArray[np.int64]:
@@ -236,8 +249,8 @@ def check_lengths(
         raise TypeError(f"{name} must be integers, got {array.dtype.name}")
     check_shape(name, array, shape, "(N,)" if shape else "()")
     array = array.reshape(-1)
-    numbers = array.tolist()  # of 32 numbers in half of the time of NumPy's least and largest
-    if numbers and not 0 <= min(numbers) <= max(numbers) <= time:
+    least, largest, _ = least_largest_sum(array)
+    if not 0 <= least <= largest <= time:
         wrong = np.flatnonzero((array < 0) | (array > time))
         where = f" at index {wrong[0]}" if shape else ""
         raise ValueError(f"{name} must be in [0, T] = [0, {time}], got {array[wrong[0]]}{where}")

@@ -74,7 +74,7 @@ class Kept(NamedTuple):
     memory : list of ndarray (S - 1, R, N, H)
         The other states of each direction.
     saved : list of ndarray (T, N, number saved, H)
-        What the cell's backward equations need, of each direction.
+        What the cell's backward equations need, of each direction; not set behind lengths.
     """
 
     h: Array
@@ -224,7 +224,7 @@ def backward(
     """
     directions = len(weights)
     dtype = carry.dtype
-    d_x = allocate(x.time * x.batch * x.size * wants_x, dtype)
+    d_x = allocate(x.time * x.batch * x.size, dtype) if wants_x else empty(dtype)
     for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
         plan = prepared(
             cell, dtype, x.time, x.batch, x.size, kept.h.shape[3], directions, direction,

@@ -23,6 +23,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_scans_alone_give_what_the_naive_implementation_gives(alone: Any) -> None:
     scans = alone.Scans("rnn", 4, 3, 20, keep=True)
     got, true = scans.check()
+    scans.equations()  # they run
     assert got.keys() == true.keys() == {"output", "x"}
     for name, value in got.items():
         np.testing.assert_allclose(value, true[name], rtol=1e-4, atol=1e-5)

@@ -194,11 +194,12 @@ STEPS = [3, 0, 11, 7, 7, 1, 12, 0, 5]
 
 @EACH_COST
 @EACH
+@pytest.mark.parametrize("hidden", [9, 16], ids=["a rest", "whole vectors"])
 def test_each_sequence_of_any_cell_is_itself_alone(
-    cell: Any, costs: str, monkeypatch: pytest.MonkeyPatch
+    hidden: int, cell: Any, costs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_costs(monkeypatch, costs)
-    layer: Any = Recurrent(cell, 4, 9, 2, bidirectional=True, dtype=np.float64, seed=1)
+    layer: Any = Recurrent(cell, 4, hidden, 2, bidirectional=True, dtype=np.float64, seed=1)
     case = Case(layer, STEPS, 13)
     assert_same(case.run(), case.by_itself(), K_NAIVE * eps(np.float64))
 
@@ -450,7 +451,8 @@ def test_dropout_acts_on_steps_alone(costs: str, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")
 @EACH_COST
 @pytest.mark.parametrize(
-    ("name", "batch"), [("RNN", 40), ("LSTM", 40), ("LSTM", 3), ("GRU", 25), ("GRU", 1100)]
+    ("name", "batch"),
+    [("RNN", 40), ("LSTM", 40), ("LSTM", 3), ("GRU", 25), ("GRU", 1100), ("GRU before", 40)],
 )
 def test_any_number_of_threads_gives_the_same_bits(
     name: str, batch: int, costs: str, monkeypatch: pytest.MonkeyPatch
@@ -459,7 +461,9 @@ def test_any_number_of_threads_gives_the_same_bits(
     monkeypatch.setattr(threads, "available", lambda: 3)
     results = []
     for team in (1, 2, 3):
-        layer = getattr(fastrnn, name)(48, 160, bidirectional=True, seed=0, threads=team)
+        kind, _, before = name.partition(" ")
+        options = {"reset_after": False} if before else {}
+        layer = getattr(fastrnn, kind)(48, 160, bidirectional=True, seed=0, threads=team, **options)
         time = 40 if batch < 100 else 5
         steps = np.random.default_rng(0).integers(0, time + 1, size=batch)
         found = Case(layer, steps, time).run()

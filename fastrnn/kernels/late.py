@@ -25,8 +25,11 @@ early_back: Any = None
 
 def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
                   panels, panel_offset, x_bias, turn, before, slot_before,
-                  first_row, end_row, s):  # fmt: skip
-    """The first stage of the step of time `turn`, for the rows of one thread."""
+                  lengths, now, first_row, end_row, s):  # fmt: skip
+    """The first stage of the step of time `turn`, of slot `now`, for the rows of one thread.
+
+    Of `RAGGED` sequences, rows of fewer `lengths` are left out.
+    """
     lanes = VECTOR_BYTES // h.itemsize
     batch, hidden = s.batch, s.hidden
     panel_count, panel_base, panel_extra = split((hidden + lanes - 1) // lanes, s.width)
@@ -47,6 +50,8 @@ def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
                     hidden, rows, s.rows, vectors, 0, 0, s.tile,
                 )  # fmt: skip
             for n in range(row, row + rows):
+                if RAGGED and lengths[n] < now:
+                    continue
                 at_scratch = scratch_offset + (n - row) * EARLY * wide
                 at_x = x_offset + (turn * batch + n) * GATES * hidden
                 from_h = (before * batch + n) * s.stride + s.column

@@ -178,7 +178,7 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
 
     `carry` (S, N, H) holds the gradients of the last states, and those of the initial states on
     return if it `wants_state`. `d_x` and `d_output` may be empty: not wanted, and zero. Behind the
-    `lengths` of `RAGGED` sequences neither x, h, nor `d_output` matters, and `d_x` is not set.
+    `lengths` of `RAGGED` sequences neither x, h, `saved` nor `d_output` matters, `d_x` is not set.
     """
     s = p.scan
     batch, hidden = s.batch, s.hidden

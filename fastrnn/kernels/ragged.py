@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from fastrnn.kernels.jit import kernel
+from fastrnn.kernels.product import fill_rows
 from fastrnn.kernels.team import Team
 from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import load, store
@@ -52,7 +53,7 @@ def running(lengths, now, first, end):
 def hold(h, memory, now, before, slot_now, slot_before, first_row, end_row, column, end, s):
     """Set the states, units column .. end - 1, of sequences that have no step `now`."""
     batch, hidden = s.batch, s.hidden
-    held = load(h, 0, 0)
+    held = load(h, 0, 0)  # zero, as the output of a forward direction is to be
     for n in range(first_row, end_row):
         to_h = (now * batch + n) * s.stride + s.column
         of_h = (before * batch + n) * s.stride + s.column
@@ -71,15 +72,12 @@ def leave_out(x_delta, r_delta, x_delta_offset, r_delta_offset, lengths, now, he
               first_row, end_row, column, end, s):  # fmt: skip
     """Set the gradients of units column .. end - 1 to zero where a sequence has no step `now`."""
     hidden = s.hidden
-    nothing = load(x_delta, 0, 0)
     for n in range(first_row, min(end_row, reach)):
         if lengths[n] < now:
-            for gate in range(GATES):
-                at = ((here * reach + n) * GATES + gate) * hidden
-                for j in range(column, end, VECTOR_BYTES // x_delta.itemsize):
-                    store(x_delta, x_delta_offset + at + j, end - j, nothing)
-                    if APART:
-                        store(r_delta, r_delta_offset + at + j, end - j, nothing)
+            at = (here * reach + n) * GATES * hidden + column
+            fill_rows(x_delta, x_delta_offset + at, hidden, x_delta[:0], GATES, end - column)
+            if APART:
+                fill_rows(r_delta, r_delta_offset + at, hidden, r_delta[:0], GATES, end - column)
 
 
 def stripes_of(team, p):

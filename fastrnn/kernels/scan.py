@@ -13,7 +13,7 @@ Layout, with T times, N rows of the batch, H hidden units, G gates and D directi
 ``memory`` (S - 1, R, N, H)
     The states other than h, with as many slots as `h`, or R = 2 used in turn if nothing is kept.
 ``saved`` (T, N, number saved, H)
-    What the cell keeps for its backward equations, if anything is kept.
+    What the cell keeps for its backward equations, if anything is kept; not set behind `lengths`.
 ``units``, ``d_units`` (number of them, H)
     The cell's weights of one number for each unit, and their gradients, which are added to.
 ``x_part`` (count, N, G, H)
@@ -182,14 +182,14 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         slot_before = before & 1 if s.ring == 2 else before
         low, high = first_row, end_row
         group_count, group_base, group_extra = all_groups
-        some_ended = RAGGED and now > least
-        if some_ended:
+        some_ended = now > least
+        if RAGGED and some_ended:
             low, high = running(lengths, now, first_row, end_row)
             group_count, group_base, group_extra = split(high - low, ROWS)
         if LATE:
             early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
                           panels, panel_offset, x_bias, turn, before, slot_before,
-                          low, high, s)  # fmt: skip
+                          lengths, now, low, high, s)  # fmt: skip
         for panel in range(first_panel, end_panel):
             # Of the panel that is taken next, each tile of several rows brings a part nearer.
             follows = batch > 1 and panel + 1 < end_panel
@@ -242,14 +242,14 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 at_x = x_offset + turn * batch * GATES * hidden
                 n = row
                 while n < row + rows:
-                    if some_ended and lengths[n] < now:
+                    if RAGGED and some_ended and lengths[n] < now:
                         hold(h, memory, now, before, slot_now, slot_before, n, n + 1,
                              column, end, s)  # fmt: skip
                         n += 1
                         continue
                     # Of whole vectors two rows at a time, or of one row two vectors.
                     down = n + 1 < row + rows and (end - column) % lanes == 0
-                    if some_ended and down:
+                    if RAGGED and some_ended and down:
                         down = lengths[n + 1] >= now
                     right = 0 if down else lanes
                     j = column
@@ -271,7 +271,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                         j += lanes
                     n += 1 + down
                 row += rows
-        if some_ended:
+        if RAGGED and some_ended:
             for first_of, end_of in ((first_row, low), (high, end_row)):
                 hold(h, memory, now, before, slot_now, slot_before, first_of, end_of,
                      first_unit, end_unit, s)  # fmt: skip

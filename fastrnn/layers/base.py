@@ -24,7 +24,7 @@ from fastrnn.checks import (
 from fastrnn.explain import Plan, explain
 from fastrnn.layers.calls import PreparedLayers
 from fastrnn.layers.layouts import Layouts
-from fastrnn.layers.lengths import Ragged
+from fastrnn.layers.lengths import Ragged, ways
 from fastrnn.layers.values import Grads, OneHot, State, Tape
 from fastrnn.params import HasParameters, Parameters
 from fastrnn.recurrence import Input, States, Weights
@@ -130,9 +130,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         """
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
-        ragged = None
-        if lengths is not None:
-            ragged = self._ragged(lengths, current, batched, keep=False)
+        ragged = self._ragged(lengths, current, batched, keep=False)
         if ragged:
             output, ends = self._call_ragged(current, states, ragged)
         else:
@@ -149,9 +147,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         """
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
-        ragged = None
-        if lengths is not None:
-            ragged = self._ragged(lengths, current, batched, keep=True)
+        ragged = self._ragged(lengths, current, batched, keep=True)
         tape = Tape(self._parameters, batched, ragged)
         rows, unit = self.num_layers * self.directions, current.batch * self.hidden_size
         shape = (len(self.cell.states), rows, current.batch, self.hidden_size)
@@ -160,6 +156,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             ends[i] = value
         if ragged:
             current, ends = ragged.input(current), ragged.states(ends)
+        told, allocate = ways(ragged)
         flat = ends.reshape(-1)
         for layer in range(self.num_layers):
             kept = recurrence.forward(
@@ -167,8 +164,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
                 States(flat, layer * self.directions * unit, rows * unit, bool(states)),
                 self.hidden_size, self._weights(self.flat, layer), self._pool, keep=True,
                 layer=layer, threads=self.threads,
-                lengths=ragged.kernel_lengths if ragged else None,
-                allocate=ragged.new if ragged else recurrence.new,
+                lengths=told, allocate=allocate,
             )  # fmt: skip
             output = kept.output
             tape.inputs.append(current)
@@ -244,6 +240,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         for i, values in enumerate(d_final or ()):
             carry[:, i] = values
         carry = ragged.states(carry) if ragged else carry
+        told, allocate = ways(ragged)
         flat = recurrence.new(self.flat.size, self.dtype)
         parts = self._parameters.parts_of(flat)
         for layer in reversed(range(self.num_layers)):
@@ -257,8 +254,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
                 self.cell, tape.inputs[layer], tape.kept[layer], d_outputs, carry[of_layer],
                 self._weights(self.flat, layer), self._weights(flat, layer),
                 self._pool, wants_x=wants, wants_state=wants_state, threads=self.threads,
-                lengths=ragged.kernel_lengths if ragged else None,
-                allocate=ragged.new if ragged else recurrence.new,
+                lengths=told, allocate=allocate,
             )  # fmt: skip
         d_x = None
         if wants_x and not read.is_tokens:
@@ -266,12 +262,12 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
                 d_outputs = ragged.padded(d_outputs, self.input_size, clear=True)
             array = d_outputs.reshape(padded.time, padded.batch, self.input_size)
             d_x = self._laid_out(array, tape.batched)
-        if ragged:
-            carry = ragged.padded_states(carry)
-            ragged.give_back()
         d_initial = None
         if wants_state:
+            carry = ragged.padded_states(carry) if ragged else carry
             d_initial = self._state_out(carry.swapaxes(0, 1), tape.batched)
+        if ragged:
+            ragged.give_back()
         return Grads(d_x, d_initial, self._parameters.views_of(parts), flat)
 
     def stream(
@@ -329,10 +325,11 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
     def _call_ragged(
         self, x: Input, states: list[Array] | None, ragged: Ragged
     ) -> tuple[Array, Array]:
-        read, lengths = ragged.input(x), ragged.kernel_lengths
+        read = ragged.input(x)
+        told, allocate = ways(ragged)
         own = [ragged.states(value) for value in states] if states else None
-        run = self._prepared(read, ragged=lengths is not None)
-        output, ends = run(read, own, lengths, ragged.new)
+        run = self._prepared(read, ragged=told is not None)
+        output, ends = run(read, own, told, allocate)
         output = self._padded(ragged, output, states, keep=False)
         ragged.give_back()
         return output, ragged.padded_states(ends)
@@ -360,8 +357,12 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             calls[shape] = found
         return found
 
-    def _ragged(self, lengths: ArrayLike, x: Input, batched: bool, *, keep: bool) -> Ragged | None:
+    def _ragged(
+        self, lengths: ArrayLike | None, x: Input, batched: bool, *, keep: bool
+    ) -> Ragged | None:
         """How sequences are run that do not all have T steps."""
+        if lengths is None:
+            return None
         shape = (x.batch,) if batched else ()
         checked = check_lengths("lengths", lengths, x.time, shape)
         # A token takes one column of the weights.

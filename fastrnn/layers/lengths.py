@@ -1,10 +1,11 @@
 """Sequences of different lengths in one batch.
 
 The kernels know of lengths (`fastrnn.kernels.scan`): a sequence that has ended keeps its states,
-its gradients begin at its last step, and rows at either end of the batch that have all ended take
-no steps; those behind the last one that has not are left out of the large products, too. Where that
-spares more than it costs, the sequences are therefore sorted on the way in, the longest first, and
-brought back into their order on the way out; otherwise they run as they lie.
+its gradients begin at its last step, and its equations run no further. Rows at either end of the
+batch that have all ended are not multiplied either; those behind the last one that has not are left
+out of the large products, too. Where that spares more than it costs, the sequences are therefore
+sorted on the way in, the longest first, and brought back into their order on the way out; otherwise
+they run as they lie.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import recurrence
-from fastrnn.checks import Array
-from fastrnn.recurrence import Input
+from fastrnn.checks import Array, least_largest_sum
+from fastrnn.recurrence import Allocate, Input
 from fastrnn.workspaces import ArrayPool, Borrowed
 
 Integers = NDArray[np.int64]
@@ -47,10 +48,8 @@ class Ragged:
 
     def __init__(self, lengths: Integers, time: int, *, step_work: int, step_numbers: int) -> None:
         self.time, self.batch = time, lengths.size
-        # Of 32 numbers Python's own sums take a fifth of NumPy's time.
-        numbers = lengths.tolist()
         #: Times that are run, and steps in all.
-        self.steps, self.inside = max(numbers, default=0), sum(numbers)
+        _, self.steps, self.inside = least_largest_sum(lengths)
         #: Where the sequences come from, if they are sorted.
         self.order: Integers | None = None
         self._lengths = lengths
@@ -81,7 +80,7 @@ class Ragged:
         if self._borrowed:
             self._borrowed.give_back()
 
-    def new(self, elements: int, dtype: np.dtype[Any]) -> Array:
+    def allocate(self, elements: int, dtype: np.dtype[Any]) -> Array:
         """A flat array for the layers to write, borrowed if the sequences are sorted."""
         if self._borrowed:
             return self._borrowed.empty(elements, dtype)
@@ -104,7 +103,7 @@ class Ragged:
         elements = self.steps * self.batch * width
         if self.order is None:
             return array[:elements]
-        out = self.new(elements, array.dtype)
+        out = self.allocate(elements, array.dtype)
         recurrence.sort_rows(out, array, width, self._lengths, self.order)
         return out
 
@@ -138,3 +137,8 @@ class Ragged:
         if self.order is not None:
             tokens = tokens.reshape(-1, self.batch).take(self.order, axis=1).reshape(-1)
         return x._replace(time=self.steps, tokens=tokens)
+
+
+def ways(ragged: Ragged | None) -> tuple[Integers | None, Allocate]:
+    """What kernels are told of lengths, and what gives layers memory."""
+    return (ragged.kernel_lengths, ragged.allocate) if ragged else (None, recurrence.new)
