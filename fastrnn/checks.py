@@ -225,8 +225,8 @@ def check_tokens(name: str, tokens: ArrayLike, size: int, meaning: str) -> NDArr
     return np.array(array, np.int64, order="C")
 
 
-#: Integers of which Python finds the least, the largest and the sum sooner than NumPy: of 32 in
-#: half of the time, of 256 in three times as much.
+#: Up to so many integers Python finds the least, the largest and the sum sooner than NumPy, whose
+#: calls cost more than their work; of some hundreds, later.
 FEW = 64
 
 
