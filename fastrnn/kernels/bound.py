@@ -294,8 +294,13 @@ class MlpDrivers(NamedTuple):
 @functools.cache
 def mlp_drivers(optimizer: Optimizer) -> MlpDrivers:
     """Bind `fastrnn.kernels.mlp` to an optimiser."""
-    names = {part.__name__: jit.bind(part) for part in (mlp.load_panel, mlp.forward, mlp.backward)}
-    names["update"] = _update(optimizer)
+    packed = jit.bind(mlp.packed)
+    names = {
+        "load_block": jit.bind(mlp.load_block),
+        "forward": jit.bind(mlp.forward, packed=packed),
+        "backward": jit.bind(mlp.backward, packed=packed),
+        "update": _update(optimizer),
+    }
     return MlpDrivers(
         train=jit.entry(mlp.train, optimizer.rule, optimizer.slots, **names),
         run=jit.entry(mlp.run, **names),

@@ -52,13 +52,35 @@ def add_dots(sums, s_offset, a, a_offset, b, b_offset, rows, columns, wide, adds
     Each is a vector of sums that `fold_dots` adds up: ``sums`` (rows, columns, lanes).
     """
     lanes = VECTOR_BYTES // a.itemsize
-    for j in range(columns):
-        for i in range(rows):
-            place = s_offset + (i * columns + j) * lanes
-            total = load(sums, place, lanes if adds else 0)
+    kept = lanes if adds else 0
+    step = columns * lanes
+    # Four rows share what is loaded of B, and their sums are independent.
+    whole = rows - rows % 4
+    for i in range(0, whole, 4):
+        left = a_offset + i * wide
+        for j in range(columns):
+            right, place = b_offset + j * wide, s_offset + (i * columns + j) * lanes
+            first = load(sums, place, kept)
+            second = load(sums, place + step, kept)
+            third = load(sums, place + 2 * step, kept)
+            fourth = load(sums, place + 3 * step, kept)
             for k in range(0, wide, lanes):
-                left = load(a, a_offset + i * wide + k, lanes)
-                total = total + left * load(b, b_offset + j * wide + k, lanes)
+                value = load(b, right + k, lanes)
+                first = first + value * load(a, left + k, lanes)
+                second = second + value * load(a, left + wide + k, lanes)
+                third = third + value * load(a, left + 2 * wide + k, lanes)
+                fourth = fourth + value * load(a, left + 3 * wide + k, lanes)
+            store(sums, place, lanes, first)
+            store(sums, place + step, lanes, second)
+            store(sums, place + 2 * step, lanes, third)
+            store(sums, place + 3 * step, lanes, fourth)
+    for i in range(whole, rows):
+        for j in range(columns):
+            place = s_offset + (i * columns + j) * lanes
+            total = load(sums, place, kept)
+            for k in range(0, wide, lanes):
+                value = load(b, b_offset + j * wide + k, lanes)
+                total = total + value * load(a, a_offset + i * wide + k, lanes)
             store(sums, place, lanes, total)
 
 

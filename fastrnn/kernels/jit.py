@@ -102,6 +102,9 @@ def entry(template: Callable[..., Any], *made_from: Any, **names: Any) -> Any:
     count, and values.
     """
     copy = _copy(template, names)
+    if DISABLED:
+        # Compiled code warns of no overflow either: who calls it looks at the results.
+        return np.errstate(all="ignore")(copy)
     digest = hashlib.sha256(_sources_digest())
     for part in made_from:
         _fingerprint(part, digest.update, set())

@@ -2,10 +2,8 @@
 
 A_{l+1} = f(W_l A_l),   logits = W_L A_L,   loss = mean of -log softmax(logits)[target]
 
-Examples are columns: a panel of them, as wide as a register tile, goes through all layers forward
-and back while its activations are in the near caches, and an activation is at once the packed
-right side of the next layer's product. Every activation ends with a row of ones, which the biases
-multiply.
+Examples are columns: a block of them goes through all layers forward and back while its activations
+are in the near caches. Every activation ends with a row of ones, which the biases multiply.
 
 Flat arrays, with N examples, D inputs, and for each layer I inputs and O outputs:
 
@@ -25,7 +23,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastrnn.kernels.panels import split
 from fastrnn.kernels.primitives import (
     activate,
     add_dots,
@@ -87,40 +84,47 @@ class Mlp(NamedTuple):
     tile_rows: int
     width: int
     tile: int
-    #: Where the parts of the workspace begin.
-    logits: int
+    #: Examples of a block, whole vectors.
+    block: int
+    #: Where the parts of the workspace begin: what is on the right of a product is packed there.
     weights: int
-    turned_panels: int
+    panels: int
     scratch: int
 
 
-def load_panel(work, x, order, first, count, wide, m, layers):
+def load_block(work, x, order, first, count, wide, m, layers):
     """Copy `count` examples into the columns of the first activation, zeros after them."""
-    start = layers[8]
+    start = tuple_at(layers, 0, Dense).before
     for n in range(wide):
         row = order[first + n] * m.inputs if n < count else 0
         for d in range(m.inputs):
             work[start + d * wide + n] = x[row + d] if n < count else 0
-    ones = start + m.inputs * wide
-    for n in range(wide):
-        work[ones + n] = 1
+
+
+def packed(work, offset, rows, wide, m):
+    """Where a block (rows, wide) stands in panels: where it is, if it is one."""
+    if wide <= m.lanes * m.width:
+        return offset
+    pack(work, m.panels, work, offset, wide, 1, rows, wide, m.width, ALONE)
+    return m.panels
 
 
 def forward(work, params, wide, m, layers):
-    """Run a panel through all layers."""
+    """Run a block through all layers."""
     for i in range(m.depth):
         p = tuple_at(layers, i * DENSE, Dense)
+        for n in range(wide):
+            work[p.before + p.inputs * wide + n] = 1
+        right = packed(work, p.before, p.inputs + 1, wide, m)
         product(work, p.after, wide, params, p.weights, p.output_stride, p.input_stride,
-                work, p.before, p.outputs, p.inputs + 1, wide, False,
+                work, right, p.outputs, p.inputs + 1, wide, False,
                 work, m.scratch, m.tile_rows, m.width, m.tile)  # fmt: skip
         if i + 1 < m.depth:
             activate(work, p.after, p.outputs * wide, m.kind)
-            for n in range(wide):
-                work[p.after + p.outputs * wide + n] = 1
 
 
 def backward(grads, work, params, wide, adds, m, layers):
-    """Backpropagate a panel, and set or add its part of the gradients."""
+    """Backpropagate a block, and set or add its part of the gradients."""
     for back in range(m.depth):
         i = m.depth - 1 - back
         p = tuple_at(layers, i * DENSE, Dense)
@@ -129,17 +133,18 @@ def backward(grads, work, params, wide, adds, m, layers):
         if p.turned:
             left, right, across = p.d_after, p.before, p.inputs + 1
         if p.whole:
-            pack(work, m.turned_panels, work, right, 1, wide, wide, p.whole, m.width, ALONE)
+            pack(work, m.panels, work, right, 1, wide, wide, p.whole, m.width, ALONE)
             product(grads, p.weights, p.columns, work, left, wide, 1,
-                    work, m.turned_panels, p.rows, wide, p.whole, adds,
+                    work, m.panels, p.rows, wide, p.whole, adds,
                     work, m.scratch, m.tile_rows, m.width, m.tile)  # fmt: skip
-            add_dots(work, p.sums, work, right + p.whole * wide, work, left, across - p.whole,
-                     p.rows, wide, adds)  # fmt: skip
+            add_dots(work, p.sums, work, left, work, right + p.whole * wide,
+                     p.rows, across - p.whole, wide, adds)  # fmt: skip
         else:
-            add_dots(work, p.sums, work, left, work, right, p.rows, across, wide, adds)
+            add_dots(work, p.sums, work, right, work, left, across, p.rows, wide, adds)
         if i > 0:
+            right = packed(work, p.d_after, p.outputs, wide, m)
             product(work, p.d_before, wide, params, p.weights, p.input_stride, p.output_stride,
-                    work, p.d_after, p.inputs, p.outputs, wide, False,
+                    work, right, p.inputs, p.outputs, wide, False,
                     work, m.scratch, m.tile_rows, m.width, m.tile)  # fmt: skip
             slope(work, p.d_before, work, p.before, p.inputs * wide, m.kind)
 
@@ -155,39 +160,35 @@ def train(losses, sizes, params, grads, slots, work, x, targets, weights, order,
         Mean of the absolute gradients of each W, without the regularisation and unclipped.
     """
     m = tuple_at(plan, 0, Mlp)
+    last = tuple_at(layers, (m.depth - 1) * DENSE, Dense)
     before = flush_denormals()
-    for n in range(m.lanes * m.width):
+    for n in range(m.block):
         work[m.weights + n] = 1
     for step in range(starts.size):
         start, count = starts[step], stops[step] - starts[step]
         wants = (done + step) % every == 0
-        panels, base, extra = split((count + m.lanes - 1) // m.lanes, m.width)
         loss = 0.0
-        column = 0
-        for panel in range(panels):
-            wide = m.lanes * (base + (panel < extra))
-            inside = min(wide, count - column)
-            load_panel(work, x, order, start + column, inside, wide, m, layers)
+        for column in range(0, count, m.block):
+            inside = min(m.block, count - column)
+            wide = (inside + m.lanes - 1) // m.lanes * m.lanes
+            load_block(work, x, order, start + column, inside, wide, m, layers)
             if weights.size:
                 for n in range(inside):
                     work[m.weights + n] = weights[order[start + column + n]]
             forward(work, params, wide, m, layers)
-            last = tuple_at(layers, (m.depth - 1) * DENSE, Dense)
             loss += softmax_columns(work, last.d_after, work, last.after, work, m.weights,
                                     targets, order, start + column, inside, wide, m.classes,
                                     1.0 / count, wants)  # fmt: skip
-            backward(grads, work, params, wide, panel > 0, m, layers)
-            column += wide
+            backward(grads, work, params, wide, column > 0, m, layers)
         total = 0.0
         for i in range(m.depth):
             p = tuple_at(layers, i * DENSE, Dense)
+            across = p.inputs + 1 if p.turned else p.outputs
             if p.whole:
-                across = p.inputs + 1 if p.turned else p.outputs
-                fold_dots(grads, p.weights + p.whole, 1, p.columns, work, p.sums,
-                          across - p.whole, p.rows)  # fmt: skip
+                fold_dots(grads, p.weights + p.whole, p.columns, 1, work, p.sums,
+                          p.rows, across - p.whole)  # fmt: skip
             else:
-                across = p.inputs + 1 if p.turned else p.outputs
-                fold_dots(grads, p.weights, p.columns, 1, work, p.sums, p.rows, across)
+                fold_dots(grads, p.weights, 1, p.columns, work, p.sums, across, p.rows)
             # The biases, a row or a column, are left out.
             rows, columns = (p.outputs, p.inputs) if p.turned else (p.inputs, p.outputs)
             size, square = decay(grads, params, p.weights, rows, columns, p.columns, l2)
@@ -206,16 +207,12 @@ def train(losses, sizes, params, grads, slots, work, x, targets, weights, order,
 def run(logits, params, work, x, order, layers, plan):
     """The logits (N, classes) of all examples, in the order of `order`."""
     m = tuple_at(plan, 0, Mlp)
-    count = order.size
-    panels, base, extra = split((count + m.lanes - 1) // m.lanes, m.width)
-    column = 0
-    for panel in range(panels):
-        wide = m.lanes * (base + (panel < extra))
-        inside = min(wide, count - column)
-        load_panel(work, x, order, column, inside, wide, m, layers)
+    last = tuple_at(layers, (m.depth - 1) * DENSE, Dense)
+    for column in range(0, order.size, m.block):
+        inside = min(m.block, order.size - column)
+        wide = (inside + m.lanes - 1) // m.lanes * m.lanes
+        load_block(work, x, order, column, inside, wide, m, layers)
         forward(work, params, wide, m, layers)
-        last = tuple_at(layers, (m.depth - 1) * DENSE, Dense)
         for n in range(inside):
             for c in range(m.classes):
                 logits[(column + n) * m.classes + c] = work[last.after + c * wide + n]
-        column += wide
