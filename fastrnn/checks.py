@@ -240,8 +240,11 @@ def least_largest_sum(integers: NDArray[Any]) -> tuple[int, int, int]:
 
 def check_lengths(
     name: str, lengths: ArrayLike, time: int, shape: tuple[int, ...]
-) -> NDArray[np.int64]:
-    """`lengths` (N,) or () as int64 (N,), each in [0, time], or TypeError or ValueError."""
+) -> tuple[NDArray[np.int64], int, int]:
+    """`lengths` (N,) or () as int64 (N,), the largest of them and their sum.
+
+    TypeError or ValueError unless they are integers in [0, time].
+    """
     array = as_array(name, lengths)
     if array.size == 0 and array.dtype.kind == "f" and not isinstance(lengths, np.ndarray):
         array = array.astype(np.int64)
@@ -249,9 +252,9 @@ def check_lengths(
         raise TypeError(f"{name} must be integers, got {array.dtype.name}")
     check_shape(name, array, shape, "(N,)" if shape else "()")
     array = array.reshape(-1)
-    least, largest, _ = least_largest_sum(array)
+    least, largest, total = least_largest_sum(array)
     if not 0 <= least <= largest <= time:
         wrong = np.flatnonzero((array < 0) | (array > time))
         where = f" at index {wrong[0]}" if shape else ""
         raise ValueError(f"{name} must be in [0, T] = [0, {time}], got {array[wrong[0]]}{where}")
-    return np.array(array, np.int64)
+    return np.array(array, np.int64), largest, total

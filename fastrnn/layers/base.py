@@ -364,17 +364,17 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         if lengths is None:
             return None
         shape = (x.batch,) if batched else ()
-        checked = check_lengths("lengths", lengths, x.time, shape)
+        checked, most, total = check_lengths("lengths", lengths, x.time, shape)
+        if total == x.time * x.batch:
+            return None
         # A token takes one column of the weights.
         read, width = 1 if x.is_tokens else self.input_size, self.directions * self.hidden_size
         work = len(self.cell.gates) * width * (read + self._later_reads)
         # Training multiplies thrice, and sorts the gradients, too.
         ragged = Ragged(
-            checked, x.time, step_work=work * (3 if keep else 1),
+            checked, x.time, most, total, step_work=work * (3 if keep else 1),
             step_numbers=(read + width) * (2 if keep else 1),
         )  # fmt: skip
-        if ragged.inside == x.time * x.batch:
-            return None
         return ragged.borrowing(self._pool.arrays)
 
     def _mask(self, shape: tuple[int, ...]) -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import recurrence
-from fastrnn.checks import Array, least_largest_sum
+from fastrnn.checks import Array
 from fastrnn.recurrence import Allocate, Input
 from fastrnn.workspaces import ArrayPool, Borrowed
 
@@ -39,31 +39,42 @@ class Ragged:
     lengths : ndarray (N,)
         Of each sequence, at most `time`.
     time : int
-        T of the padded arrays. No more times are run than the longest sequence has.
+        T of the padded arrays.
+    most, total : int
+        The largest length and the sum of all. No more times are run than the longest sequence has.
     step_work : int
         Multiply-adds of one step of one sequence, in all layers.
     step_numbers : int
         What the first layer reads and the last one writes in it.
     """
 
-    def __init__(self, lengths: Integers, time: int, *, step_work: int, step_numbers: int) -> None:
+    def __init__(
+        self,
+        lengths: Integers,
+        time: int,
+        most: int,
+        total: int,
+        *,
+        step_work: int,
+        step_numbers: int,
+    ) -> None:
         self.time, self.batch = time, lengths.size
-        #: Times that are run, and steps in all.
-        _, self.steps, self.inside = least_largest_sum(lengths)
+        #: Times that are run.
+        self.steps = most
         #: Where the sequences come from, if they are sorted.
         self.order: Integers | None = None
         self._lengths = lengths
         #: What the kernels are told: nothing where all have as many steps.
-        self.kernel_lengths = None if self.inside == self.steps * self.batch else lengths
+        self.kernel_lengths = None if total == most * self.batch else lengths
         self._borrowed: Borrowed | None = None
-        cost = SORT_WORK + self.inside * (SORT_STEP_WORK + SORT_NUMBER_WORK * step_numbers)
-        if (self.steps * self.batch - self.inside) * step_work <= cost:
+        cost = SORT_WORK + total * (SORT_STEP_WORK + SORT_NUMBER_WORK * step_numbers)
+        if (most * self.batch - total) * step_work <= cost:
             return
         # As they lie, all rows run up to the first and down to the last that is long enough.
         reached = np.minimum(
             np.maximum.accumulate(lengths), np.maximum.accumulate(lengths[::-1])[::-1]
         )
-        if (int(np.add.reduce(reached)) - self.inside) * step_work > cost:
+        if (int(np.add.reduce(reached)) - total) * step_work > cost:
             self.order = np.argsort(-lengths, kind="stable")
             self._lengths = self.kernel_lengths = lengths[self.order]
 

@@ -172,7 +172,8 @@ def _own_lengths(
         return sequence_lengths(X)
     if lengths is None:
         return None
-    return check_lengths("lengths", lengths, array.shape[1], (len(array),))
+    checked, _, _ = check_lengths("lengths", lengths, array.shape[1], (len(array),))
+    return checked
 
 
 def _steps(lengths: Integers | None, array: Array) -> Any:
