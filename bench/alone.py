@@ -94,9 +94,9 @@ class Scans:
         self._cell, self._keep = CELLS[cell], keep
         self._problem = problem = make_problem(cell, Shape(time, batch, hidden, hidden))
         dtype, params = problem.dtype, problem.params
-        self.plan: LayerPlan = plan_layer(
-            self._cell, dtype, time, batch, hidden, hidden, keep=keep, threads=1
-        )
+        plan = plan_layer(self._cell, dtype, time, batch, hidden, hidden, keep=keep, threads=1)
+        # All input parts are there when the scan begins.
+        self.plan: LayerPlan = plan._replace(layer=plan.layer._replace(beside=0))
         block, ring = self.plan.layer.block, self.plan.layer.scan.ring
         assert time % block == 0, f"T must be a multiple of {block}, got {time}"
         problem.x[...] = np.tile(problem.x[:block], (time // block, 1, 1))

@@ -68,8 +68,8 @@ class DenseNetwork:
     def __init__(self, widths: Sequence[int], kind: str, dtype: np.dtype[Any]) -> None:
         from fastrnn.kernels.jit import tile_address
         from fastrnn.kernels.mlp import Dense, Mlp
-        from fastrnn.kernels.product import K_BLOCK
         from fastrnn.simd.cpu import lanes
+        from fastrnn.simd.tile import K_BLOCK
 
         self.widths, self.kind, self.dtype = tuple(widths), kind, dtype
         lane = lanes(dtype)

@@ -63,8 +63,8 @@ def plan_model(
     Passes over single tokens use packed weights again and again. `threads` is the largest team.
     """
     from fastrnn.kernels.language_model import Model
-    from fastrnn.kernels.product import K_BLOCK
     from fastrnn.simd.cpu import lanes
+    from fastrnn.simd.tile import K_BLOCK
 
     width = lanes(dtype)
 

@@ -58,8 +58,8 @@ class BatchPlan(NamedTuple):
 def plan_batch(sizes: Sizes, dtype: np.dtype[Any], time: int, batch: int) -> BatchPlan:
     """Plan steps on batches of so many sequences of so many steps."""
     from fastrnn.kernels.language_model import Model
-    from fastrnn.kernels.product import K_BLOCK
     from fastrnn.simd.cpu import lanes
+    from fastrnn.simd.tile import K_BLOCK
 
     width, hidden, outputs = lanes(dtype), sizes.hidden, sizes.outputs
 

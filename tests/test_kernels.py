@@ -17,11 +17,12 @@ from fastrnn.cells import LSTM
 from fastrnn.kernels import bound, jit, primitives
 from fastrnn.kernels.jit import dots_address, tile_address
 from fastrnn.kernels.panels import split_units
-from fastrnn.kernels.product import FAR, K_BLOCK
+from fastrnn.kernels.product import FAR
 from fastrnn.kernels.team import ALONE
 from fastrnn.plan import tile_shape
 from fastrnn.simd import dots
 from fastrnn.simd.cpu import lanes
+from fastrnn.simd.tile import K_BLOCK
 
 K_SUM = 4  # k of k*eps*(|A| @ |B|): sums in another order
 GUARD = 19  # numbers before and after every array, that nobody may touch

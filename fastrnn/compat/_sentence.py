@@ -263,9 +263,9 @@ def plan_sentence(
     dtype: np.dtype[Any], time: int, inputs: int, hidden: int, outputs: int
 ) -> tuple[Any, int, int]:
     """The plan of a sentence, and the elements of its two workspaces."""
-    from fastrnn.kernels.product import K_BLOCK
     from fastrnn.kernels.sentence import Sentence
     from fastrnn.simd.cpu import lanes
+    from fastrnn.simd.tile import K_BLOCK
 
     width = lanes(dtype)
 

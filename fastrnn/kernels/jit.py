@@ -137,6 +137,16 @@ def dots_address(dtype: np.dtype[Any]) -> int:
     return _address(run_dots, run_dots_signature(numba.from_dtype(dtype)))
 
 
+@functools.cache
+def beside_address(dtype: np.dtype[Any]) -> int:
+    """Address of the compiled `fastrnn.simd.beside` of one precision, as `tile_address`."""
+    if DISABLED:
+        return 0
+    from fastrnn.simd.beside import run_beside, run_beside_signature
+
+    return _address(run_beside, run_beside_signature(numba.from_dtype(dtype)))
+
+
 def _address(function: Callable[..., Any], signature: Any) -> int:
     copy = _copy(function, {})
     copy.__qualname__ = f"{function.__name__}_{_sources_digest().hex()[:16]}"

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fastrnn.kernels.beside import Beside, before_scan
+from fastrnn.kernels.panels import split
 from fastrnn.kernels.primitives import (
     clear_behind,
     column_sums,
@@ -29,6 +31,7 @@ from fastrnn.kernels.primitives import (
 from fastrnn.kernels.ragged import reaching, running, striped
 from fastrnn.kernels.scan import Scan
 from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
+from fastrnn.simd.cpu import VECTOR_BYTES
 
 GATES = TOGETHER = 1
 APART = LATE = EARLY = SAVED = 0
@@ -66,6 +69,8 @@ class Layer(NamedTuple):
     unpacked: int
     dot_rows: int
     dot_columns: int
+    #: Address of what makes a sequence's input parts while it is scanned, 0 if nothing does.
+    beside: int
     #: Where the parts of the workspace begin.
     recurrent_panels: int
     gate_panels: int
@@ -101,8 +106,10 @@ def pack_forward(work, w_ih, w_hh, b_ih, b_hh, multiplies_h, team, p):
         work[p.r_bias + j] = 0 if j < summed else of_r
 
 
-def input_parts(work, scratch, x, tokens, lengths, w_ih, start, count, team, p):
-    """The gates' input parts for the times start .. start + count - 1, in ``work[p.x_part:]``.
+def input_parts(work, scratch, x, tokens, lengths, w_ih, start, count, at, team, p):
+    """The gates' input parts for the times start .. start + count - 1.
+
+    They stand in ``work[p.x_part:]`` from the place of time `at` on.
 
     A team that shares the batch makes each the rows that it scans itself, time by time. One that
     shares the hidden units makes them together, and so does one that reads unpacked weights: dot
@@ -119,7 +126,7 @@ def input_parts(work, scratch, x, tokens, lengths, w_ih, start, count, team, p):
         stretches, end = 1, count * s.batch
     for stretch in range(stretches):
         of_x = start * s.batch + stretch * stride
-        to = p.x_part + stretch * stride * gates_hidden
+        to = p.x_part + (at * s.batch + stretch * stride) * gates_hidden
         if p.tokens:
             if s.by_units:
                 first, end = share(count * s.batch, team)
@@ -154,6 +161,8 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
     r_bias = work[p.r_bias : p.r_bias + gates_hidden]
     scratch = p.scratch + team.member * p.scratch_size
     blocks = (p.time + p.block - 1) // p.block
+    lanes = VECTOR_BYTES // work.itemsize
+    _, base, extra = split((gates_hidden + lanes - 1) // lanes, p.width)
     wait(team)
     rests = at_rest(h, p)
     # Unpacked weights serve so few rows that there is one block: nobody overwrites what is read.
@@ -163,12 +172,17 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
         for i in range(blocks):
             start = p.block * (i if s.direction > 0 else blocks - 1 - i)
             count = min(p.block, p.time - start)
-            input_parts(work, scratch, x, tokens, lengths, w_ih, start, count, part, p)
+            early = before_scan(count, p.beside)
+            at = 0 if s.direction > 0 else count - early
+            input_parts(work, scratch, x, tokens, lengths, w_ih, start + at, early, at, part, p)
             if s.by_units or p.unpacked:
                 wait(team)
             scan_forward(h, memory, saved, work, scratch, work, p.x_part, w_hh, units,
                          work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,
-                         start, count, lengths, part if stripes > 1 else team, s)  # fmt: skip
+                         start, count, lengths, x,
+                         Beside(p.beside, start * p.x_stride, p.x_stride, p.inputs,
+                                p.input_panels, base, extra),
+                         part if stripes > 1 else team, s)  # fmt: skip
 
 
 def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wants_state, work,

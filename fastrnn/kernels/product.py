@@ -7,12 +7,9 @@ from fastrnn.kernels.panels import panel_at, split
 from fastrnn.simd.cpu import VECTOR_BYTES, second_cache
 from fastrnn.simd.dots import dots
 from fastrnn.simd.memory import copy_transposed, load, store
-from fastrnn.simd.tile import LINE, LINES_AHEAD, UNROLL, tile
+from fastrnn.simd.tile import K_BLOCK, LINE, LINES_AHEAD, UNROLL, tile
 from fastrnn.simd.vector import all_zero
 
-#: Steps of k between which the rows of C are left and come back to: a panel of two vectors then
-#: takes 16 KB, half of the first-level cache.
-K_BLOCK = 256
 #: Bytes of B that all rows of A are multiplied by before those that follow, of which each tile
 #: brings a part nearer: both stay in the second-level cache. Where the third level gives 25 GB/s
 #: (Emerald Rapids), the input product of an LSTM takes 0.66 (H = 512) and 0.43 of the time (1024).

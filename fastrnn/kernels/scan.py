@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fastrnn.kernels.beside import due, multiply_beside
 from fastrnn.kernels.panels import (
     ROWS,
     panel_at,
@@ -46,22 +47,15 @@ from fastrnn.kernels.product import fill_rows, multiply_panel, product_unpacked
 from fastrnn.kernels.ragged import running, shortest
 from fastrnn.kernels.team import wait
 from fastrnn.simd.cpu import VECTOR_BYTES
-from fastrnn.simd.memory import (
-    finish_uncached,
-    load,
-    load_each,
-    load_units,
-    store,
-    store_each,
-    store_units,
-)
-from fastrnn.simd.vector import add_each, input_deltas, preactivations, recurrent_deltas
+from fastrnn.simd.memory import finish_uncached, load, load_each, store, store_each
+from fastrnn.simd.vector import add_each, input_deltas, recurrent_deltas
 
-GATES = STATES = TOGETHER = LAST = 1
-SAVED = APART = OTHERS = UNITS = EARLY = EARLY_KEPT = LATE = 0
-H_CARRIED = PAIRED = RAGGED = False
+GATES = TOGETHER = 1
+SAVED = APART = OTHERS = UNITS = EARLY = LATE = 0
+H_CARRIED = RAGGED = False
 RECURRENT = True
 step: Any = None
+run_units: Any = None
 run_pair: Any = None
 hold: Any = None
 leave_out: Any = None
@@ -103,57 +97,9 @@ class Scan(NamedTuple):
     by_units: int
 
 
-def run_units(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scratch, across, wide,
-              x_offset, n, j, down, right, now, before, slot_now, slot_before, s):  # fmt: skip
-    """The cell's equations for a vector of units from unit j on, of row n of the batch.
-
-    If `PAIRED`, for another vector as well, `down` rows and `right` units farther, both whole:
-    their chains of operations run side by side. An LSTM's equations, 32 rows of 128 units at a
-    time, then take 0.82 of the time (``bench/limits.py equations``; Emerald Rapids).
-    """
-    batch, hidden = s.batch, s.hidden
-    left = hidden - j
-    slot = s.ring * batch * hidden
-
-    at_x = x_offset + (n * GATES + EARLY) * hidden + j
-    x = load_units(x_part, at_x, down * GATES * hidden + right, hidden, left, LAST, PAIRED)
-    x = add_each(x, load_units(x_bias, EARLY * hidden + j, right, hidden, left, LAST, PAIRED))
-    if RECURRENT:
-        # Behind the last unit stands what was there before: where it happened to be denormal, an
-        # LSTM of 8 units took four times as long.
-        at_scratch += EARLY * wide
-        r = load_units(scratch, at_scratch, down * across + right, wide, left, LAST, PAIRED)
-        if APART:
-            r = add_each(r, load_units(r_bias, j, right, hidden, left, LAST, PAIRED))
-        x = preactivations(x, r, APART)
-
-    at_early = s.late + (batch + n * EARLY_KEPT) * hidden + j
-    from_h = (before * batch + n) * s.stride + s.column + j
-    from_memory = (slot_before * batch + n) * hidden + j
-    apart_early, apart_h = down * EARLY_KEPT * hidden + right, down * s.stride + right
-    apart = down * hidden + right
-    states = load_units(scratch, at_early, apart_early, hidden, left, EARLY_KEPT, PAIRED)
-    states = states + load_units(h, from_h, apart_h, 0, left, 1, PAIRED)
-    states = states + load_units(memory, from_memory, apart, slot, left, OTHERS, PAIRED)
-    states = states + load_units(units, j, right, hidden, left, UNITS, PAIRED)
-    states, kept = step(*(x + states))
-
-    at_h = (now * batch + n) * s.stride + s.column + j
-    at_memory = (slot_now * batch + n) * hidden + j
-    store_units(h, at_h, apart_h, 0, left, states[:1], False)
-    store_units(memory, at_memory, apart, slot, left, states[1:], False)
-    if s.keep:
-        at_saved = ((now - 1) * batch + n) * SAVED * hidden + j
-        apart_saved = down * SAVED * hidden + right
-        if s.uncached:
-            store_units(saved, at_saved, apart_saved, hidden, left, kept, True)
-        else:
-            store_units(saved, at_saved, apart_saved, hidden, left, kept, False)
-
-
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
-                 rests, first, count, lengths, team, s):  # fmt: skip
+                 rests, first, count, lengths, x, beside, team, s):  # fmt: skip
     """Steps of the times first .. first + count - 1, in the scan's direction.
 
     Where it `rests`, the first of them is one from zero: h is not multiplied by its weights.
@@ -186,6 +132,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         if RAGGED and some_ended:
             low, high = running(lengths, now, first_row, end_row)
             group_count, group_base, group_extra = split(high - low, ROWS)
+        later, vector, end_vector = due(i, count, s.direction, GATES * hidden, lanes, beside)
         if LATE:
             early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
                           panels, panel_offset, x_bias, turn, before, slot_before,
@@ -231,11 +178,18 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                         )  # fmt: skip
                 elif RECURRENT:
                     for gate in range(0, GATES, TOGETHER):
+                        at = panel_offset + gate * gate_panels + TOGETHER * hidden * column
+                        if rows and vector < end_vector:
+                            multiply_beside(
+                                scratch, scratch_offset + gate * wide, h, from_row,
+                                panels, at, hidden, vectors,
+                                x_part, x_offset, GATES * hidden, later, vector, x, beside,
+                            )  # fmt: skip
+                            vector += 1
+                            continue
                         multiply_panel(
                             scratch, scratch_offset + gate * wide, across,
-                            h, from_row, s.stride,
-                            panels, panel_offset + gate * gate_panels + TOGETHER * hidden * column,
-                            hidden, rows, s.rows, vectors,
+                            h, from_row, s.stride, panels, at, hidden, rows, s.rows, vectors,
                             panel_offset + gate * gate_panels + TOGETHER * hidden * next_column,
                             0 if group else next_size, s.tile,
                         )  # fmt: skip
@@ -271,6 +225,10 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                         j += lanes
                     n += 1 + down
                 row += rows
+        while vector < end_vector:
+            multiply_beside(scratch, scratch_offset, h, 0, panels, panel_offset, hidden, 0,
+                            x_part, x_offset, GATES * hidden, later, vector, x, beside)  # fmt: skip
+            vector += 1
         if RAGGED and some_ended:
             for first_of, end_of in ((first_row, low), (high, end_row)):
                 hold(h, memory, now, before, slot_now, slot_before, first_of, end_of,

@@ -33,6 +33,9 @@ CHAINS = 8
 VECTORS_MAX = 8
 #: Tallest tile, in rows.
 ROWS_MAX = 6
+#: Steps of k between which tiles of several rows leave their results and come back to them: a panel
+#: of two vectors then takes 16 KB, half of the first-level cache.
+K_BLOCK = 256
 #: Bytes of a cache line.
 LINE = 64
 #: Lines of what is multiplied later that a tile of several rows brings nearer in one turn.
@@ -58,6 +61,14 @@ def shapes() -> list[tuple[int, int]]:
         for vectors in range(1, VECTORS_MAX + 1)
         if rows * vectors <= cpu.ACCUMULATORS
     ]
+
+
+def row_order(vectors: int) -> tuple[int, int]:
+    """How the tile of one row sums: chains for each of its `vectors`, steps of k in one turn."""
+    chains = 1
+    while chains < UNROLL and vectors * chains < CHAINS:
+        chains *= 2
+    return chains, UNROLL // 2 if vectors * UNROLL > LOADS_MAX else UNROLL
 
 
 class MicroKernel:
@@ -118,13 +129,9 @@ class _Tile(MicroKernel):
     def __init__(self, module: ir.Module, vector: Vector, rows: int, vectors: int) -> None:
         self.vector, self.rows, self.vectors = vector, rows, vectors
         self.sums = rows * vectors
-        self.chains = 1
         # Tiles of several rows all add in one order, however many rows there are: a batch can be
         # cut anywhere, and the same bits come out.
-        while rows == 1 and self.chains < UNROLL and self.sums * self.chains < CHAINS:
-            self.chains *= 2
-        many = rows == 1 and vectors * UNROLL > LOADS_MAX
-        self.unroll = UNROLL // 2 if many else UNROLL
+        self.chains, self.unroll = row_order(vectors) if rows == 1 else (1, UNROLL)
         element = vector.llvm().element.as_pointer()
         super().__init__(
             module,

@@ -1,0 +1,117 @@
+"""Input parts that a scan makes between its loads: the bits of the large product."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import DTYPES, PLAIN, normal
+
+import fastrnn
+from fastrnn import plan, recurrence
+from fastrnn.cells import INDRNN, MGU
+from fastrnn.kernels.beside import LEAST, ROWS, Beside, multiply_beside
+from fastrnn.kernels.jit import beside_address, tile_address
+from fastrnn.kernels.panels import pack, split
+from fastrnn.kernels.product import multiply_panel, product
+from fastrnn.kernels.team import ALONE
+from fastrnn.plan import tile_shape
+from fastrnn.simd import cpu
+from fastrnn.simd.tile import K_BLOCK, VECTORS_MAX
+
+pytestmark = pytest.mark.skipif(PLAIN, reason="the plain kernels make all input parts first")
+
+MARK = 12345.0
+
+
+@DTYPES
+@pytest.mark.parametrize("vectors", range(VECTORS_MAX + 1))
+@pytest.mark.parametrize(
+    ("k", "inputs", "columns"),
+    [(1, 1, 1), (7, 40, 33), (40, 7, 64), (5, K_BLOCK + 5, 70), (2 * K_BLOCK + 3, K_BLOCK + 1, 20)],
+)
+def test_both_products_are_those_that_are_made_alone(
+    k: int, inputs: int, columns: int, vectors: int, dtype: Any
+) -> None:
+    lane, times, later = cpu.lanes(dtype), 2 * ROWS + 3, 5
+    h, x = normal((k,), dtype), normal((times, inputs), dtype, 1)
+    rows, width = tile_shape(times)
+    wide = -(-columns // lane) * lane
+    panel = normal((k * vectors * lane,), dtype, 2)
+    panels = np.concatenate([panel, np.full(inputs * wide, np.nan, dtype)])
+    pack(panels, panel.size, normal((inputs, columns), dtype, 3).reshape(-1), 0,
+         columns, 1, inputs, columns, width, ALONE)  # fmt: skip
+    tile, scratch = tile_address(np.dtype(dtype)), np.empty((rows * width + K_BLOCK) * lane, dtype)
+    alone = np.empty((times, columns), dtype)
+    product(alone.reshape(-1), 0, columns, x.reshape(-1), 0, inputs, 1, panels, panel.size,
+            times, inputs, columns, False, scratch, 0, rows, width, tile)  # fmt: skip
+    c_alone = np.full((vectors + 1) * lane, MARK, dtype)
+    if vectors:
+        multiply_panel(c_alone, 0, vectors * lane, h, 0, k, panels, 0, k, 1, 1, vectors,
+                       0, 0, tile)  # fmt: skip
+
+    _, base, extra = split(wide // lane, width)
+    of = Beside(beside_address(np.dtype(dtype)), 0, inputs, inputs, panel.size, base, extra)
+    c, made = np.full_like(c_alone, MARK), np.full((times + 1, columns), MARK, dtype)
+    for vector in range(wide // lane):
+        multiply_beside(c, 0, h, 0, panels, 0, k, vectors, made.reshape(-1), 0, columns,
+                        later, vector, x.reshape(-1), of)  # fmt: skip
+    np.testing.assert_array_equal(c, c_alone)
+    np.testing.assert_array_equal(made[later : later + ROWS], alone[later : later + ROWS])
+    assert (made[:later] == MARK).all()
+    assert (made[later + ROWS :] == MARK).all()
+
+
+@pytest.fixture
+def anywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Scans make input parts whatever the sizes and the CPU; afterwards plans are as before."""
+
+    def forget() -> None:
+        plan.plan_layer.cache_clear()
+        recurrence.prepared.cache_clear()
+
+    monkeypatch.setattr(plan, "BESIDE_BYTES", 0)
+    monkeypatch.setattr(plan, "BESIDE_INPUTS", 1)
+    monkeypatch.setattr(plan, "UNPACKED_ROWS", 0)
+    monkeypatch.setattr(cpu, "BESIDE", True)
+    forget()
+    yield monkeypatch
+    monkeypatch.undo()
+    forget()
+
+
+@DTYPES
+@pytest.mark.parametrize("time", [LEAST - 1, LEAST, LEAST + ROWS + 3, plan.BLOCK_ROWS + 21])
+@pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU", "mgu", "indrnn"])
+def test_layers_give_the_same_bits(
+    cell: str, time: int, dtype: Any, anywhere: pytest.MonkeyPatch
+) -> None:
+    others = {"mgu": MGU, "indrnn": INDRNN}
+    more = {"dtype": dtype, "bidirectional": True, "num_layers": 2, "seed": 0, "threads": 1}
+    x = normal((time, 1, 19), dtype)
+    d_output = normal((time, 1, 66), dtype, 1)
+
+    def run() -> tuple[list[Any], list[bool]]:
+        if cell in others:
+            layer = fastrnn.Recurrent(others[cell], 19, 33, **more)
+        else:
+            layer = getattr(fastrnn, cell)(19, 33, **more)
+        output, state = layer(x)
+        kept, _, tape = layer.forward(x)
+        grads = layer.backward(tape, d_output)
+        shorter, ends = layer(x, lengths=[time - 2])
+        states = [np.asarray(s) for s in (state, ends)]
+        made = [bool(part.plan.layer.beside) for part in layer.plan(time, 1).parts]
+        return [output, kept, shorter, *states, grads.flat, grads.x], made
+
+    beside, made = run()
+    assert made == [time >= LEAST and cell != "indrnn"] * 4
+    anywhere.setattr(cpu, "BESIDE", False)
+    plan.plan_layer.cache_clear()
+    recurrence.prepared.cache_clear()
+    alone, made = run()
+    assert not any(made)
+    for ours, theirs in zip(beside, alone, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
