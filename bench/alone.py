@@ -1,7 +1,8 @@
 """The recurrent part of a layer alone: the layer's own drivers without the large products.
 
 In copies of the drivers, the input's product, the packing and the products of the gradients are
-replaced by nothing; their scans are those of every call. Each block of time then reads the input
+replaced by nothing; their scans are those of every call, but that they make no input parts besides
+(`fastrnn.kernels.beside`). Each block of time then reads the input
 parts that lie in the workspace, which a whole call left there: those of the last block. They are
 right for every block since the input repeats itself from block to block.
 """
@@ -96,7 +97,9 @@ class Scans:
         dtype, params = problem.dtype, problem.params
         plan = plan_layer(self._cell, dtype, time, batch, hidden, hidden, keep=keep, threads=1)
         # All input parts are there when the scan begins.
-        self.plan: LayerPlan = plan._replace(layer=plan.layer._replace(beside=0))
+        self.plan: LayerPlan = plan._replace(
+            layer=plan.layer._replace(beside=plan.layer.beside._replace(address=0))
+        )
         block, ring = self.plan.layer.block, self.plan.layer.scan.ring
         assert time % block == 0, f"T must be a multiple of {block}, got {time}"
         problem.x[...] = np.tile(problem.x[:block], (time // block, 1, 1))

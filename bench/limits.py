@@ -517,6 +517,41 @@ def lengths(options: argparse.Namespace) -> Iterator[Row]:
             )  # fmt: skip
 
 
+def beside(options: argparse.Namespace) -> Iterator[Row]:
+    """Inference of one sequence over that with its whole input product before the scan."""
+    from shapes import Shape, make_problem
+
+    from fastrnn import plan, recurrence
+    from fastrnn.simd import cpu
+
+    def built(problem: Problem, wanted: bool) -> Any:
+        """A layer that has run once, and keeps how."""
+        was, cpu.BESIDE = cpu.BESIDE, cpu.BESIDE and wanted
+        plan.plan_layer.cache_clear()
+        recurrence.prepared.cache_clear()
+        layer = make_layer(problem)
+        layer(problem.x)
+        cpu.BESIDE = was
+        return layer
+
+    sizes = [(100, 128, 128), (100, 256, 256), (50, 512, 512), (100, 512, 128), (25, 65, 100)]
+    for cell, (steps, inputs, hidden) in itertools.product(options.cell, sizes):
+        problem = make_problem(cell, Shape(steps, 1, inputs, hidden))
+        layers = {name: built(problem, name == "beside") for name in ("before", "beside")}
+        plans = layers["beside"].plan(steps, 1).parts
+        if not plans[0].plan.layer.beside.address:
+            continue
+        calls = {name: calls_of(layer, problem)["infer"] for name, layer in layers.items()}
+        agree(calls["beside"](), calls["before"](), f"beside, {cell}, {hidden}")
+        found = Rounds({n: side(call, options.seconds) for n, call in calls.items()}, options)
+        yield Row(
+            {"cell": cell, "T": steps, "inputs": inputs, "hidden": hidden},
+            found.spread(lambda s: s * 1e6, "beside"), "us",
+            found.spread(lambda beside, before: beside / before, "beside", "before"),
+            "of the time before", others_share=found.others_share,
+        )  # fmt: skip
+
+
 class SkippedError(Exception):
     """Why a measurement cannot be made here."""
 
@@ -676,6 +711,7 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
         recurrent,
         equations,
         batch1,
+        beside,
         streaming,
         float64,
         threads,

@@ -105,7 +105,7 @@ def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) ->
         "input product": (
             f"({rows}, {layer.inputs}) x ({layer.inputs}, {columns}), "
             f"{layer.block} times of {layer.time} at once (about {BLOCK_ROWS} rows)"
-            + (", most of them between the loads of the scan" if layer.beside else "")
+            + (", all but the first between the loads of the scan" if layer.beside.address else "")
         ),
         "input weights": _packing(bool(layer.unpacked), of_input, rows, plan.kept),
         "input tile": (

@@ -122,7 +122,8 @@ class DenseNetwork:
         self._plan = np.array(flattened(plan), np.int64)
         self._work = aligned_empty(work.size, dtype)
         self._work[...] = 0
-        self.flat = aligned_empty(offset, dtype)
+        # Tiles may read a vector beyond what they multiply.
+        self.flat = aligned_empty(offset + lane, dtype)[:offset]
         self.flat[...] = 0
         self._dense = layers
         self.weights, self.biases = self.views(self.flat)
@@ -198,7 +199,9 @@ class DenseNetwork:
             if seen:
                 seen(losses, first + count)
 
-        in_slices(steps, some)
+        # Without the JIT NumPy would warn of what `sizes` tells.
+        with np.errstate(all="ignore"):
+            in_slices(steps, some)
         return Trained(losses, sizes)
 
     def logits(self, x: Array) -> Array:
@@ -207,7 +210,6 @@ class DenseNetwork:
         from fastrnn.optimizers import OPTIMIZERS
 
         work = aligned_empty(self._work.size, self.dtype)
-        work[...] = 0
         _drivers(OPTIMIZERS["sgd"]).run(
             logits.reshape(-1), self.flat, work, x.reshape(-1), np.arange(len(x)),
             self._layers, self._plan,

@@ -49,11 +49,14 @@ NARROW_BYTES = 256
 UNCACHED_BYTES = 1 << 23
 
 #: The input parts of one sequence are made between the loads of its scan if that reads more weights
-#: than the first-level cache holds, and x has so many numbers a step: batch 1, T = 100, inputs as
-#: units, LSTM of 128 and 256 units and RNN of 256 take 0.88 to 0.90 of the time, of 512 0.92 to
-#: 0.94. With 4 to 64 KB of weights they take 1.00 to 1.06, with one input 1.01 to 1.03 (Zen 4).
+#: than the first-level cache holds, all weights are not `LARGE_BYTES`, and x has so many numbers a
+#: step, and so many times those of h at most. Batch 1, inputs as units, then takes 0.87 to 0.92 of
+#: the time with 128 and 256 units, 0.91 to 0.98 with 512, with four times as many inputs 0.94 to
+#: 0.97 (``bench/limits.py beside``; Zen 4). Elsewhere it took more: eight times as many inputs 1.01
+#: to 1.04, 64 KB of weights or less 1.00 to 1.06, 32 MB 1.5.
 BESIDE_BYTES = 1 << 16
 BESIDE_INPUTS = 64
+BESIDE_RATIO = 4
 
 #: Multiply-adds that keep one thread busy for some 80 us: with fewer a team is not worth calling.
 TEAM_WORK = 4_000_000
@@ -185,7 +188,7 @@ def plan_layer(
     more_work : int
         Multiply-adds of the same call besides this layer's.
     """
-    from fastrnn.kernels.beside import LEAST
+    from fastrnn.kernels.beside import LEAST_STEPS, Beside
     from fastrnn.kernels.jit import DISABLED, beside_address, dots_address, tile_address
     from fastrnn.kernels.layer import Layer
     from fastrnn.kernels.panels import ROWS
@@ -234,8 +237,9 @@ def plan_layer(
         threads, cell, time, batch, 0 if tokens else inputs, hidden, panels, more_work
     )
     beside = (
-        BESIDE and batch == 1 and size == 1 and time >= LEAST and cell.recurrent
-        and not (cell.late or unpacked or tokens or unpacked_input) and inputs >= BESIDE_INPUTS
+        BESIDE and batch == 1 and time >= LEAST_STEPS and cell.recurrent
+        and not (cell.late or unpacked or tokens or unpacked_input or large)
+        and BESIDE_INPUTS <= inputs <= BESIDE_RATIO * hidden
         and gates_hidden * hidden * dtype.itemsize > BESIDE_BYTES
     )  # fmt: skip
     # The plain kernels scan all rows at once.
@@ -249,6 +253,10 @@ def plan_layer(
     regions = Regions(dtype.itemsize)
     late = regions.add((1 + len(cell.early_kept)) * batch * hidden) if cell.late else 0
     delta = regions.add((block + 1) * batch * gates_hidden)
+    input_size = max(inputs * padded(gates_hidden), gates_hidden * padded(inputs))
+    input_panels = 0 if tokens else regions.add(input_size)
+    columns = padded(gates_hidden) // width
+    shared = -(-columns // tile_width) if columns else 1
     layer = Layer(
         scan=Scan(
             batch=batch,
@@ -283,12 +291,17 @@ def plan_layer(
         unpacked=int(unpacked_input),
         dot_rows=dot_rows,
         dot_columns=dots.columns_for(dot_rows),
-        beside=beside_address(dtype) if beside else 0,
+        beside=Beside(
+            address=beside_address(dtype) if beside else 0,
+            x_stride=inputs if x_stride is None else x_stride,
+            inputs=inputs,
+            panels=input_panels,
+            base=columns // shared,
+            extra=columns % shared,
+        ),
         recurrent_panels=regions.add(gates_hidden * padded(hidden)),
         gate_panels=hidden * padded(hidden),
-        input_panels=0
-        if tokens
-        else regions.add(max(inputs * padded(gates_hidden), gates_hidden * padded(inputs))),
+        input_panels=input_panels,
         x_bias=regions.add(gates_hidden),
         r_bias=regions.add(gates_hidden),
         copies=regions.add(kept * packed_size),

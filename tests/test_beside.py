@@ -12,7 +12,7 @@ from conftest import DTYPES, PLAIN, normal
 import fastrnn
 from fastrnn import plan, recurrence
 from fastrnn.cells import INDRNN, MGU
-from fastrnn.kernels.beside import LEAST, ROWS, Beside, multiply_beside
+from fastrnn.kernels.beside import LEAST_STEPS, ROWS, Beside, multiply_beside
 from fastrnn.kernels.jit import beside_address, tile_address
 from fastrnn.kernels.panels import pack, split
 from fastrnn.kernels.product import multiply_panel, product
@@ -53,11 +53,11 @@ def test_both_products_are_those_that_are_made_alone(
                        0, 0, tile)  # fmt: skip
 
     _, base, extra = split(wide // lane, width)
-    of = Beside(beside_address(np.dtype(dtype)), 0, inputs, inputs, panel.size, base, extra)
+    of = Beside(beside_address(np.dtype(dtype)), inputs, inputs, panel.size, base, extra)
     c, made = np.full_like(c_alone, MARK), np.full((times + 1, columns), MARK, dtype)
     for vector in range(wide // lane):
         multiply_beside(c, 0, h, 0, panels, 0, k, vectors, made.reshape(-1), 0, columns,
-                        later, vector, x.reshape(-1), of)  # fmt: skip
+                        later, vector, x.reshape(-1), 0, of)  # fmt: skip
     np.testing.assert_array_equal(c, c_alone)
     np.testing.assert_array_equal(made[later : later + ROWS], alone[later : later + ROWS])
     assert (made[:later] == MARK).all()
@@ -82,8 +82,69 @@ def anywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     forget()
 
 
+@pytest.mark.skipif(not cpu.BESIDE, reason="there are too few registers")
+def test_it_is_done_where_it_pays() -> None:
+    def made(cell: str, time: int, batch: int, inputs: int, hidden: int, **more: Any) -> bool:
+        layer = getattr(fastrnn, cell)(inputs, hidden, **more)
+        part = layer.plan(time, batch).parts[0]
+        told = "between the loads of the scan" in part.choices["input product"]
+        assert told == bool(part.plan.layer.beside.address)
+        return told
+
+    assert made("LSTM", 100, 1, 128, 128)
+    assert made("LSTM", 100, 1, 128, 128, threads=fastrnn.get_threads())
+    assert made("GRU", 100, 1, 512, 128, bidirectional=True)
+    assert not made("LSTM", 15, 1, 128, 128)
+    assert not made("LSTM", 100, 2, 128, 128)
+    assert not made("LSTM", 100, 1, 63, 128)
+    assert not made("LSTM", 100, 1, 513, 128)
+    assert not made("LSTM", 100, 1, 64, 64)  # 64 KB
+    assert not made("LSTM", 100, 1, 1024, 1024)  # 32 MB
+    assert not made("GRU", 100, 1, 128, 128, reset_after=False)
+    tokens = plan.plan_layer(fastrnn.cells.LSTM, np.dtype("f4"), 100, 1, 128, 128, tokens=True)
+    assert not tokens.layer.beside.address
+
+
 @DTYPES
-@pytest.mark.parametrize("time", [LEAST - 1, LEAST, LEAST + ROWS + 3, plan.BLOCK_ROWS + 21])
+@pytest.mark.parametrize("time", [LEAST_STEPS, 2 * LEAST_STEPS + 1])
+def test_blocks_of_a_stream_give_the_same_bits(
+    time: int, dtype: Any, anywhere: pytest.MonkeyPatch
+) -> None:
+    x = normal((time, 1, 19), dtype)
+
+    def run() -> Any:
+        layer = fastrnn.LSTM(19, 33, 2, dtype=dtype, seed=0, threads=1)
+        stream = layer.stream(1)
+        return np.concatenate([stream.block(x), stream.block(x[: LEAST_STEPS + 3])])
+
+    beside = run()
+    anywhere.setattr(cpu, "BESIDE", False)
+    plan.plan_layer.cache_clear()
+    recurrence.prepared.cache_clear()
+    np.testing.assert_array_equal(beside, run())
+
+
+@pytest.mark.skipif(fastrnn.get_threads() < 2, reason="there is one core")
+@DTYPES
+def test_a_team_makes_the_same_bits(dtype: Any, anywhere: pytest.MonkeyPatch) -> None:
+    anywhere.setattr(plan, "TEAM_WORK", 1)
+    anywhere.setattr(plan, "STEP_WORK", 1)
+    x = normal((61, 1, K_BLOCK + 9), dtype)
+    outputs = []
+    for threads in (1, 2):
+        layer = fastrnn.GRU(K_BLOCK + 9, 70, bidirectional=True, dtype=dtype, seed=0)
+        layer.threads = threads
+        part = layer.plan(61, 1).parts[0].plan
+        assert part.threads == threads
+        assert part.layer.beside.address
+        outputs.append(layer(x)[0])
+    np.testing.assert_array_equal(*outputs)
+
+
+@DTYPES
+@pytest.mark.parametrize(
+    "time", [LEAST_STEPS - 1, LEAST_STEPS, LEAST_STEPS + ROWS + 3, plan.BLOCK_ROWS + 21]
+)
 @pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU", "mgu", "indrnn"])
 def test_layers_give_the_same_bits(
     cell: str, time: int, dtype: Any, anywhere: pytest.MonkeyPatch
@@ -103,11 +164,11 @@ def test_layers_give_the_same_bits(
         grads = layer.backward(tape, d_output)
         shorter, ends = layer(x, lengths=[time - 2])
         states = [np.asarray(s) for s in (state, ends)]
-        made = [bool(part.plan.layer.beside) for part in layer.plan(time, 1).parts]
+        made = [bool(part.plan.layer.beside.address) for part in layer.plan(time, 1).parts]
         return [output, kept, shorter, *states, grads.flat, grads.x], made
 
     beside, made = run()
-    assert made == [time >= LEAST and cell != "indrnn"] * 4
+    assert made == [time >= LEAST_STEPS and cell != "indrnn"] * 4
     anywhere.setattr(cpu, "BESIDE", False)
     plan.plan_layer.cache_clear()
     recurrence.prepared.cache_clear()

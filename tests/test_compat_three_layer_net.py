@@ -18,6 +18,7 @@ from fastrnn.optimizers import OPTIMIZERS
 from fastrnn.reference import three_layer_net as naive
 
 K_TRAINED = 256  # k of k*eps after hundreds of small steps
+K_STEP = 16  # k of k*eps after one step
 K_FINITE = 1e-7  # of central differences with a step of 1e-5 in float64
 NONLINEARITIES = pytest.mark.parametrize("nonlinearity", ["SIGM", "RELU"])
 WEIGHTS = ("W1", "W2", "W3", "b1", "b2", "b3")
@@ -190,6 +191,40 @@ def test_the_published_end_point(
     last, found = float(lines[49].split()[-1]), float(lines[50].split()[-1])
     assert last == pytest.approx(end, rel=0.1)
     assert found >= accuracy - 0.01
+
+
+@pytest.mark.parametrize("widths", [(3, 7, 5, 2), (2, 9, 6, 4), (5, 70, 18), (2, 50, 50, 3)])
+@pytest.mark.parametrize("count", [1, 127, 128, 129, 256, 391])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_step_on_so_many_examples(widths: tuple[int, ...], count: int, dtype: Any) -> None:
+    """Blocks of 128 or 256 examples, and what is left of them."""
+    random = np.random.default_rng(0)
+    network = DenseNetwork(widths, "sigmoid", np.dtype(dtype))
+    for place in network.weights + network.biases:
+        place[...] = random.standard_normal(place.shape)
+    weights, biases = (
+        [p.astype(np.float64) for p in group] for group in (network.weights, network.biases)
+    )
+    x = random.standard_normal((count, widths[0])).astype(dtype)
+    y = random.integers(0, widths[-1], count)
+    sgd = OPTIMIZERS["sgd"]
+    network.train(
+        x, y, sgd, np.arange(count), np.array([0]), np.array([count]),
+        np.array([sgd.hyper(1, 1.0, limit=np.inf, weight_decay=0)]),
+        np.zeros((0, network.flat.size), dtype),
+    )  # fmt: skip
+    h = [x.astype(np.float64)]
+    for w, b in zip(weights, biases, strict=True):
+        z = h[-1] @ w + b
+        h.append(1 / (1 + np.exp(-z)))
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    d = p / p.sum(axis=1, keepdims=True)
+    d[range(count), y] -= 1
+    d /= count
+    for i in reversed(range(len(weights))):
+        assert_close(network.weights[i], weights[i] - h[i].T @ d, K_STEP * eps(dtype))
+        assert_close(network.biases[i], biases[i] - d.sum(axis=0), K_STEP * eps(dtype))
+        d = (d @ weights[i].T) * h[i] * (1 - h[i])
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -224,12 +224,17 @@ def kernels_to_warm(
 
 
 def _layer_calls(dtype: str, nonlinearity: str) -> Callable[[], object]:
+    from fastrnn.kernels import jit
+    from fastrnn.simd import cpu
+
     def call() -> None:
         layer = fastrnn.RNN(3, 4, nonlinearity=nonlinearity, dtype=dtype, seed=0)
         x = np.zeros((2, 1, 3), dtype)
         layer(x)
         output, _, tape = layer.forward(x)
         layer.backward(tape, np.ones_like(output))
+        if cpu.BESIDE:
+            jit.beside_address(np.dtype(dtype))
 
     return call
 

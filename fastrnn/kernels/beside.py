@@ -9,20 +9,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fastrnn.kernels.jit import kernel
-from fastrnn.simd.beside import ROWS, beside
+from fastrnn.kernels.team import share
+from fastrnn.simd.beside import ROWS, both_products
 from fastrnn.simd.cpu import VECTOR_BYTES
 
 #: Steps of a sequence for which some of its input parts are left to the scan.
-LEAST = 2 * ROWS
+LEAST_STEPS = 2 * ROWS
 
 
 class Beside(NamedTuple):
-    """What a scan of one row makes besides."""
+    """What a scan of one row makes besides; `fastrnn.plan` makes it."""
 
     #: Address of the compiled kernel; 0 where all input parts are there.
     address: int
-    #: Where x (times, inputs) begins, and from one row to the next.
-    x: int
+    #: Elements from one row of x to the next, and those of a row that are multiplied.
     x_stride: int
     inputs: int
     #: Where the panels of ``weight_ih`` begin, and their vectors, as `split` gives them.
@@ -32,38 +32,41 @@ class Beside(NamedTuple):
 
 
 @kernel
-def before_scan(count, address):
+def before_scan(count, beside):
     """Of the input parts of `count` steps, how many must be there when the scan begins."""
-    return ROWS + count % ROWS if address and count >= LEAST else count
+    return ROWS + count % ROWS if beside.address and count >= LEAST_STEPS else count
 
 
 @kernel
-def due(i, count, direction, columns, lanes, of):
-    """What step i of a scan makes: (time, first, end), some vectors of `ROWS` times from it on."""
-    if of.address == 0:
+def due(i, count, direction, columns, lanes, team, beside):
+    """What a thread makes in step i: (time, first, end), vectors of `ROWS` times from there on."""
+    if beside.address == 0:
         return 0, 0, 0
-    early = before_scan(count, of.address)
+    early = before_scan(count, beside)
     since = i - (early - ROWS)
     time = early + since // ROWS * ROWS
     if since < 0 or time >= count:
         return 0, 0, 0
     vectors = (columns + lanes - 1) // lanes
     each = (vectors + ROWS - 1) // ROWS
-    first = since % ROWS * each
-    return time if direction > 0 else count - ROWS - time, first, min(first + each, vectors)
+    begin = min(since % ROWS * each, vectors)
+    first, end = share(min(each, vectors - begin), team)
+    return time if direction > 0 else count - ROWS - time, begin + first, begin + end
 
 
 @kernel
 def multiply_beside(c, c_offset, h, h_offset, panels, panel_offset, k, vectors,
-                    x_part, x_offset, columns, time, vector, x, of):  # fmt: skip
+                    x_part, x_offset, columns, time, vector, x, x_start, beside):  # fmt: skip
     """c = h @ panel, and a vector of the input parts (`ROWS` times from `time` on, columns)."""
     lanes = VECTOR_BYTES // c.itemsize
-    wide, first = of.base + 1, 0
-    if vector >= of.extra * wide:
-        first, wide = of.extra * wide, of.base
+    wide, first = beside.base + 1, 0
+    if vector >= beside.extra * wide:
+        first, wide = beside.extra * wide, beside.base
     first += (vector - first) // wide * wide
-    beside(of.address, c, c_offset, h, h_offset, panels, panel_offset, k, vectors,
-           x_part, x_offset + time * columns + vector * lanes, columns, columns - vector * lanes,
-           x, of.x + time * of.x_stride, of.x_stride,
-           panels, of.panels + (of.inputs * first + vector - first) * lanes, wide * lanes,
-           of.inputs)  # fmt: skip
+    column = beside.panels + (beside.inputs * first + vector - first) * lanes
+    both_products(
+        beside.address, c, c_offset, h, h_offset, panels, panel_offset, k, vectors,
+        x_part, x_offset + time * columns + vector * lanes, columns, columns - vector * lanes,
+        x, x_start + time * beside.x_stride, beside.x_stride,
+        panels, column, wide * lanes, beside.inputs,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What dense layers do to panels of examples, apart from products."""
+"""What dense layers do to blocks of examples, apart from products."""
 
 from __future__ import annotations
 

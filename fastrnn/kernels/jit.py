@@ -102,9 +102,6 @@ def entry(template: Callable[..., Any], *made_from: Any, **names: Any) -> Any:
     count, and values.
     """
     copy = _copy(template, names)
-    if DISABLED:
-        # Compiled code warns of no overflow either: who calls it looks at the results.
-        return np.errstate(all="ignore")(copy)
     digest = hashlib.sha256(_sources_digest())
     for part in made_from:
         _fingerprint(part, digest.update, set())
@@ -142,9 +139,9 @@ def beside_address(dtype: np.dtype[Any]) -> int:
     """Address of the compiled `fastrnn.simd.beside` of one precision, as `tile_address`."""
     if DISABLED:
         return 0
-    from fastrnn.simd.beside import run_beside, run_beside_signature
+    from fastrnn.simd.beside import run_both, run_both_signature
 
-    return _address(run_beside, run_beside_signature(numba.from_dtype(dtype)))
+    return _address(run_both, run_both_signature(numba.from_dtype(dtype)))
 
 
 def _address(function: Callable[..., Any], signature: Any) -> int:

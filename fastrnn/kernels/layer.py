@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastrnn.kernels.beside import Beside, before_scan
-from fastrnn.kernels.panels import split
 from fastrnn.kernels.primitives import (
     clear_behind,
     column_sums,
@@ -31,7 +30,6 @@ from fastrnn.kernels.primitives import (
 from fastrnn.kernels.ragged import reaching, running, striped
 from fastrnn.kernels.scan import Scan
 from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
-from fastrnn.simd.cpu import VECTOR_BYTES
 
 GATES = TOGETHER = 1
 APART = LATE = EARLY = SAVED = 0
@@ -69,8 +67,7 @@ class Layer(NamedTuple):
     unpacked: int
     dot_rows: int
     dot_columns: int
-    #: Address of what makes a sequence's input parts while it is scanned, 0 if nothing does.
-    beside: int
+    beside: Beside
     #: Where the parts of the workspace begin.
     recurrent_panels: int
     gate_panels: int
@@ -161,8 +158,6 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
     r_bias = work[p.r_bias : p.r_bias + gates_hidden]
     scratch = p.scratch + team.member * p.scratch_size
     blocks = (p.time + p.block - 1) // p.block
-    lanes = VECTOR_BYTES // work.itemsize
-    _, base, extra = split((gates_hidden + lanes - 1) // lanes, p.width)
     wait(team)
     rests = at_rest(h, p)
     # Unpacked weights serve so few rows that there is one block: nobody overwrites what is read.
@@ -179,9 +174,7 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
                 wait(team)
             scan_forward(h, memory, saved, work, scratch, work, p.x_part, w_hh, units,
                          work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,
-                         start, count, lengths, x,
-                         Beside(p.beside, start * p.x_stride, p.x_stride, p.inputs,
-                                p.input_panels, base, extra),
+                         start, count, lengths, x, start * p.x_stride, p.beside,
                          part if stripes > 1 else team, s)  # fmt: skip
 
 

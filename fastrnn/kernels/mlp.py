@@ -3,7 +3,7 @@
 A_{l+1} = f(W_l A_l),   logits = W_L A_L,   loss = mean of -log softmax(logits)[target]
 
 Examples are columns: a block of them goes through all layers forward and back while its activations
-are in the near caches. Every activation ends with a row of ones, which the biases multiply.
+are in the caches. Every activation ends with a row of ones, which the biases multiply.
 
 Flat arrays, with N examples, D inputs, and for each layer I inputs and O outputs:
 
@@ -86,8 +86,9 @@ class Mlp(NamedTuple):
     tile: int
     #: Examples of a block, whole vectors.
     block: int
-    #: Where the parts of the workspace begin: what is on the right of a product is packed there.
+    #: Where the parts of the workspace begin.
     weights: int
+    #: What is on the right of a product.
     panels: int
     scratch: int
 

@@ -1,7 +1,7 @@
 """The time loop of any cell, forward and backward.
 
 Each step multiplies some rows of the batch by a panel of the recurrent weights and runs the cell's
-equations on the result while it is in the first-level cache. `step`, `GATES`, `STATES`, `OTHERS`,
+equations on the result while it is in the first-level cache. `step`, `GATES`, `OTHERS`,
 `SAVED`, `APART`, `UNITS`, `H_CARRIED` and `RECURRENT` stand for one cell, `RAGGED` for sequences of
 their own lengths; `fastrnn.kernels.jit.bind` gives their values.
 
@@ -17,7 +17,7 @@ Layout, with T times, N rows of the batch, H hidden units, G gates and D directi
 ``units``, ``d_units`` (number of them, H)
     The cell's weights of one number for each unit, and their gradients, which are added to.
 ``x_part`` (count, N, G, H)
-    The gates' input parts for the times of this call.
+    The gates' input parts for the times of this call, or of one row the first of them.
 ``lengths`` (N,)
     Of each sequence, not looked at unless `RAGGED`. Behind them its states stand still, so that a
     reverse direction finds the initial ones at its last step; but h of a forward direction is zero,
@@ -99,14 +99,15 @@ class Scan(NamedTuple):
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
-                 rests, first, count, lengths, x, beside, team, s):  # fmt: skip
+                 rests, first, count, lengths, x, x_start, beside, team, s):  # fmt: skip
     """Steps of the times first .. first + count - 1, in the scan's direction.
 
     Where it `rests`, the first of them is one from zero: h is not multiplied by its weights.
 
     `panels` holds `w_hh` transposed, `TOGETHER` gates in each panel; where `w_hh` is read unpacked,
     they are not looked at. `x_bias` and `r_bias` (G * H) are what is added to the gates' input
-    parts and, for gates that are apart, to their recurrent parts.
+    parts and, for gates that are apart, to their recurrent parts. Of one row, those input parts
+    that are not there yet are made from `x`, whose first time is at `x_start`: `beside` says which.
     """
     lanes = VECTOR_BYTES // h.itemsize
     batch, hidden = s.batch, s.hidden
@@ -132,7 +133,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         if RAGGED and some_ended:
             low, high = running(lengths, now, first_row, end_row)
             group_count, group_base, group_extra = split(high - low, ROWS)
-        later, vector, end_vector = due(i, count, s.direction, GATES * hidden, lanes, beside)
+        later, vector, end_vector = due(i, count, s.direction, GATES * hidden, lanes, team, beside)
         if LATE:
             early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
                           panels, panel_offset, x_bias, turn, before, slot_before,
@@ -183,7 +184,8 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                             multiply_beside(
                                 scratch, scratch_offset + gate * wide, h, from_row,
                                 panels, at, hidden, vectors,
-                                x_part, x_offset, GATES * hidden, later, vector, x, beside,
+                                x_part, x_offset, GATES * hidden, later, vector,
+                                x, x_start, beside,
                             )  # fmt: skip
                             vector += 1
                             continue
@@ -226,8 +228,9 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                     n += 1 + down
                 row += rows
         while vector < end_vector:
-            multiply_beside(scratch, scratch_offset, h, 0, panels, panel_offset, hidden, 0,
-                            x_part, x_offset, GATES * hidden, later, vector, x, beside)  # fmt: skip
+            multiply_beside(scratch, scratch_offset, h, 0, panels, panel_offset, hidden, 0, x_part,
+                            x_offset, GATES * hidden, later, vector, x, x_start,
+                            beside)  # fmt: skip
             vector += 1
         if RAGGED and some_ended:
             for first_of, end_of in ((first_row, low), (high, end_row)):

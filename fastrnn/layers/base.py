@@ -364,7 +364,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         if lengths is None:
             return None
         shape = (x.batch,) if batched else ()
-        checked, most, total = check_lengths("lengths", lengths, x.time, shape)
+        checked, longest, total = check_lengths("lengths", lengths, x.time, shape)
         if total == x.time * x.batch:
             return None
         # A token takes one column of the weights.
@@ -372,7 +372,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         work = len(self.cell.gates) * width * (read + self._later_reads)
         # Training multiplies thrice, and sorts the gradients, too.
         ragged = Ragged(
-            checked, x.time, most, total, step_work=work * (3 if keep else 1),
+            checked, x.time, longest, total, step_work=work * (3 if keep else 1),
             step_numbers=(read + width) * (2 if keep else 1),
         )  # fmt: skip
         return ragged.borrowing(self._pool.arrays)

@@ -40,7 +40,7 @@ class Ragged:
         Of each sequence, at most `time`.
     time : int
         T of the padded arrays.
-    most, total : int
+    longest, total : int
         The largest length and the sum of all. No more times are run than the longest sequence has.
     step_work : int
         Multiply-adds of one step of one sequence, in all layers.
@@ -52,7 +52,7 @@ class Ragged:
         self,
         lengths: Integers,
         time: int,
-        most: int,
+        longest: int,
         total: int,
         *,
         step_work: int,
@@ -60,15 +60,15 @@ class Ragged:
     ) -> None:
         self.time, self.batch = time, lengths.size
         #: Times that are run.
-        self.steps = most
+        self.steps = longest
         #: Where the sequences come from, if they are sorted.
         self.order: Integers | None = None
         self._lengths = lengths
         #: What the kernels are told: nothing where all have as many steps.
-        self.kernel_lengths = None if total == most * self.batch else lengths
+        self.kernel_lengths = None if total == longest * self.batch else lengths
         self._borrowed: Borrowed | None = None
         cost = SORT_WORK + total * (SORT_STEP_WORK + SORT_NUMBER_WORK * step_numbers)
-        if (most * self.batch - total) * step_work <= cost:
+        if (longest * self.batch - total) * step_work <= cost:
             return
         # As they lie, all rows run up to the first and down to the last that is long enough.
         reached = np.minimum(

@@ -24,7 +24,7 @@ from fastrnn.simd.vector import INT, Vector, llvm_intrinsic, splat
 ROWS = 8
 
 
-class _Beside(MicroKernel):
+class _Both(MicroKernel):
     """The function of one width of the panel; of no width it is the other product alone."""
 
     def __init__(self, module: ir.Module, vector: Vector, vectors: int) -> None:
@@ -33,7 +33,7 @@ class _Beside(MicroKernel):
         element = vector.llvm().element.as_pointer()
         super().__init__(
             module,
-            f"fastrnn.beside.{vector.dtype}.{vectors}",
+            f"fastrnn.both.{vector.dtype}.{vectors}",
             [element, element, element, INT, element, INT, INT, element, INT, element, INT, INT],
         )
         (self.c, self.h, self.panel, self.k, self.z, self.z_stride, self.left, self.x,
@@ -134,7 +134,7 @@ class _Beside(MicroKernel):
 
 
 @intrinsic
-def beside_family(
+def both_family(
     typing_context: Any,
     c: Any,
     h: Any,
@@ -150,18 +150,18 @@ def beside_family(
     x_k: Any,
     vectors: Any,
 ) -> Any:
-    """All widths of one precision, on pointers; see `beside`."""
+    """All widths of one precision, on pointers; see `both_products`."""
     size = types.intp
     vector = Vector(c.dtype)
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        done = builder.append_basic_block("beside.done")
+        done = builder.append_basic_block("both.done")
         switch = builder.switch(args[-1], done)
         for vectors in range(VECTORS_MAX + 1):
-            case = builder.append_basic_block(f"beside.{vectors}")
+            case = builder.append_basic_block(f"both.{vectors}")
             switch.add_case(INT(vectors), case)
             builder.position_at_end(case)
-            builder.call(_Beside(builder.module, vector, vectors).function, args[:-1])
+            builder.call(_Both(builder.module, vector, vectors).function, args[:-1])
             builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
@@ -170,15 +170,13 @@ def beside_family(
     return types.void(*arguments), generate
 
 
-def run_beside(c, h, panel, k, z, z_stride, left, x, x_stride, column, column_stride, x_k, vectors):
-    """`beside_family` as a C function, as `fastrnn.simd.tile.run_tile`."""
-    beside_family(
-        c, h, panel, k, z, z_stride, left, x, x_stride, column, column_stride, x_k, vectors
-    )
+def run_both(c, h, panel, k, z, z_stride, left, x, x_stride, column, column_stride, x_k, vectors):
+    """`both_family` as a C function, as `fastrnn.simd.tile.run_tile`."""
+    both_family(c, h, panel, k, z, z_stride, left, x, x_stride, column, column_stride, x_k, vectors)
 
 
-def run_beside_signature(dtype: Any) -> Any:
-    """Numba's signature of `run_beside`."""
+def run_both_signature(dtype: Any) -> Any:
+    """Numba's signature of `run_both`."""
     number = types.CPointer(dtype)
     size = types.intp
     return types.void(
@@ -187,7 +185,7 @@ def run_beside_signature(dtype: Any) -> Any:
 
 
 @intrinsic
-def beside(
+def both_products(
     typing_context: Any,
     address: Any,
     c: Any,
@@ -212,7 +210,7 @@ def beside(
 ) -> Any:
     """c = h @ panel, and `ROWS` rows of Z = X @ column; see the module's text.
 
-    `address` is that of `run_beside`; `vectors` may be none. Row k of the column, a vector, stands
+    `address` is that of `run_both`; `vectors` may be none. Row k of the column, a vector, stands
     `column_stride` elements behind the one before; of each row of Z the first `left` numbers are
     set, a vector at most.
     """
