@@ -2,9 +2,9 @@
 
 In copies of the drivers, the input's product, the packing and the products of the gradients are
 replaced by nothing; their scans are those of every call, but that they make no input parts besides
-(`fastrnn.kernels.beside`). Each block of time then reads the input
-parts that lie in the workspace, which a whole call left there: those of the last block. They are
-right for every block since the input repeats itself from block to block.
+(`fastrnn.kernels.beside`). Each block of time then reads the input parts that lie in the workspace,
+which a whole call left there: those of the last block. They are right for every block since the
+input repeats itself from block to block.
 """
 
 from __future__ import annotations
