@@ -51,10 +51,10 @@ UNCACHED_BYTES = 1 << 23
 #: The input parts of one sequence are made between the loads of its scan if that reads more weights
 #: than the first-level cache holds, all weights are not `LARGE_BYTES`, and x has so many numbers a
 #: step, and so many times those of h at most. Batch 1, inputs as units, then takes 0.87 to 0.92 of
-#: the time with 128 and 256 units, 0.91 to 0.98 with 512 (an LSTM, whose weights are
-#: 8 MB, once 1.11), with four times as many inputs 0.94 to
-#: 0.97 (``bench/limits.py beside``; Zen 4). Elsewhere it took more: eight times as many inputs 1.01
-#: to 1.04, 64 KB of weights or less 1.00 to 1.06, 32 MB 1.5.
+#: the time with 128 and 256 units, 0.91 to 0.98 with 512 (an LSTM, whose weights are 8 MB, once
+#: 1.11), with four times as many inputs 0.94 to 0.97 (``bench/limits.py beside``; Zen 4). Elsewhere
+#: it took more: eight times as many inputs 1.01 to 1.04, 64 KB of weights or less 1.00 to 1.06, 32
+#: MB 1.5.
 BESIDE_BYTES = 1 << 16
 BESIDE_INPUTS = 64
 BESIDE_RATIO = 4
