@@ -156,9 +156,24 @@ def as_array(name: str, value: ArrayLike) -> Array:
     try:
         return np.asarray(value)
     except ValueError as error:
+        cause = _odd_entry(name, value) or str(error)
         raise ValueError(
-            f"{name} must be an array, got a {type(value).__name__} that is none: {error}"
+            f"{name} must be an array, got a {type(value).__name__} that is none: {cause}"
         ) from None
+
+
+def _odd_entry(name: str, value: Any) -> str:
+    """Which entry of a list makes it no array, as far as one is to blame."""
+    first = None
+    for n, entry in enumerate(value if isinstance(value, list | tuple) else ()):
+        try:
+            shape = np.shape(entry)
+        except ValueError:
+            return f"neither is {name}[{n}]"
+        if n and shape != first:
+            return f"{name}[{n}] has shape {shape}, and {name}[0] {first}"
+        first = shape
+    return ""
 
 
 def at_index(*place: int) -> str:
@@ -217,10 +232,8 @@ def check_tokens(name: str, tokens: ArrayLike, size: int, meaning: str) -> NDArr
         low, high = int(array.min()), int(array.max())
         if low < 0 or high >= size:
             bad = low if low < 0 else high
-            where = at_index(*np.argwhere(array == bad)[0].tolist())
-            raise ValueError(
-                f"{name} must be in [0, {meaning}) = [0, {size}), got {bad} at {where}"
-            )
+            where = f" at {at_index(*np.argwhere(array == bad)[0].tolist())}" if array.ndim else ""
+            raise ValueError(f"{name} must be in [0, {meaning}) = [0, {size}), got {bad}{where}")
     # A copy: kernels index with them, unchecked, and the user's array may change any time.
     return np.array(array, np.int64, order="C")
 

@@ -188,7 +188,12 @@ def test_words_are_told_from_tables() -> None:
     # And after words, tables again, until words are trained on.
     assert_close(other.predict(table), numbers, K_STEP * eps(np.float64))
     other.return_sequences = False
-    other.train(np.array([[0, 1], [2, 1]]), y, 1, 0.0)
+    two = np.array([[0, 1], [2, 1]])
+    for call in (other.predict, lambda x: other.train(x, y, 1, 0.0)):
+        with pytest.raises(ValueError, match=re.escape("(N, I), I = 3, got (2, 2)")):
+            call(two)
+    other.train(fastrnn.OneHot(two), y, 1, 0.0)
+    assert other.predict(two).shape == (2, 1)
     np.testing.assert_array_equal(other.predict(table), read)
     np.testing.assert_array_equal(
         other.predict(table // 2), other.predict(fastrnn.OneHot(table // 2))
@@ -218,6 +223,42 @@ def test_one_sequence_is_no_table_after_training_on_sequences(train: Any, capsys
     assert_close(rnn.predict(x[:1]), rnn.predict(x)[:1], K_STEP * eps(np.float64))
     rnn.train(x[:, 0], y[:, :1], 1, 0.1)
     assert rnn.predict(x[0]).size == 5
+
+
+@pytest.mark.parametrize("kind", ["words", "numbers"])
+def test_weights_are_the_same_arrays_for_life(kind: str, capsys: Any) -> None:
+    """A list of them, as gradient checks hold it, sees training and is seen by what follows."""
+    rnn, same = both(20, 7, 1)[1], both(20, 7, 1)[1]
+    x, y = np.random.default_rng(0).integers(0, 20, (6, 5)), np.array([0, 1] * 3)
+    x = x if kind == "words" else np.eye(20)[x]
+    weights = [getattr(rnn, name) for name in sorted(compat.RNN._weights)]
+    others = np.eye(20)[:2, None]
+    for network in (rnn, same):
+        network.return_sequences = False
+        network.train(x, y, 2, 0.1)
+        network.backward(x, y, network.forward(x), 0.1)
+        network.predict(others)
+    for array, name in zip(weights, sorted(compat.RNN._weights), strict=True):
+        np.testing.assert_array_equal(array, getattr(same, name))
+        array += 1
+        assert array.base is getattr(rnn, name).base
+    assert np.abs(rnn.predict(x) - same.predict(x)).max() > 0
+    for name in compat.RNN._weights:
+        setattr(same, name, getattr(same, name) + 1)
+    np.testing.assert_array_equal(rnn.predict(x), same.predict(x))
+
+
+@pytest.mark.parametrize("kind", ["words", "numbers"])
+def test_a_training_that_diverges_keeps_the_weights(kind: str, capsys: Any) -> None:
+    rnn = both(20, 7, 1)[1]
+    rnn.return_sequences = False
+    rnn.Why = np.full((1, 7), 1e308)
+    before = {name: getattr(rnn, name).copy() for name in compat.RNN._weights}
+    x, y = np.zeros((6, 5), int), np.array([0, 1] * 3)
+    with pytest.raises(ArithmeticError, match="not finite at step 0"):
+        rnn.train(x if kind == "words" else np.ones((6, 5, 20)), y, 9, 0.1)
+    for name, array in before.items():
+        np.testing.assert_array_equal(getattr(rnn, name), array)
 
 
 def test_single_precision_is_kept() -> None:
@@ -284,6 +325,16 @@ BITS = additions(4, 5)
             "x must have shape (N, T), neither of them 0, got (3, 0)",
         ),
         (lambda r, w: r.forward(np.zeros(2)), ValueError, "I = 2, got (2,)"),
+        (
+            lambda r, w: r.train(np.array([[0, 1], [0, np.nan]]), [0, 1], 1, 0.1),
+            ValueError,
+            "x_train must be finite in float64, got nan at (1, 1)",
+        ),
+        (
+            lambda r, w: r.evaluate(np.full((4, 5, 2), np.inf), BITS[1]),
+            ValueError,
+            "x must be finite in float64, got inf at (0, 0, 0)",
+        ),
         (lambda r, w: r.forward([["a", "b"]]), TypeError, "x must be numbers, got str"),
         (
             lambda r, w: w.forward(fastrnn.OneHot([0.5])),

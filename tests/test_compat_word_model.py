@@ -317,6 +317,35 @@ def test_a_sentence_is_as_long_as_its_memory() -> None:
             assert_close(b, a, K_STEP * eps(np.float64))
 
 
+@pytest.mark.parametrize("form", [dict, np.array])
+@pytest.mark.parametrize("count", [1, 4])
+def test_embeddings_may_be_an_array_or_a_mapping(form: Any, count: int) -> None:
+    """As ``embeddings[t]`` of the published loops takes them."""
+    p, other = Problem(count), Problem(count)
+    other.embeddings = form(list(enumerate(p.embeddings)) if form is dict else p.embeddings)
+    one, two = p.forward(compat), other.forward(compat)
+    np.testing.assert_array_equal(one[0], two[0])
+    for a, b in zip(p.backprop(compat, one[1], 2), other.backprop(compat, two[1], 2), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_training_that_diverges_leaves_the_last_finite_weights(capsys: Any) -> None:
+    """It says at which epoch, and does not go on."""
+    p = Problem(5)
+    weights = {
+        "input_weights": p.U, "internal_state_weights": p.W, "output_weights": p.V
+    }  # fmt: skip
+    start = {name: array.copy() for name, array in weights.items()}
+    with pytest.raises(ArithmeticError, match=r"not finite at epoch (\d+);") as caught:
+        call("train", **weights, learning_rate=1e307, nepoch=9)
+    epoch = int(re.findall(r"epoch (\d+)", str(caught.value))[0])
+    assert epoch > 0
+    call("train", **start, learning_rate=1e307, nepoch=epoch)
+    for name, array in weights.items():
+        assert np.isfinite(array).all()
+        np.testing.assert_array_equal(array, start[name])
+
+
 def call(name: str, **change: Any) -> Any:
     """A call of the drop-in on a sentence of 5 words with some argument changed."""
     p = Problem(5)
@@ -485,6 +514,18 @@ ONE_HOT = list(np.eye(8)[[0, 1, 2, 3, 4]])
             "output_mapper[4] must be one-hot",
         ),
         ("train", {"nepoch": -1}, ValueError, "nepoch must be at least 0, got -1"),
+        (
+            "train",
+            {"embeddings": [*np.zeros((4, 10, 1)), np.full((10, 1), np.nan)]},
+            ValueError,
+            "embeddings must be finite, got nan at (4, 0)",
+        ),
+        (
+            "full_forward_prop",
+            {"embeddings": {0: np.zeros((10, 1))}},
+            ValueError,
+            "embeddings must be at least T = 5 columns, got 1",
+        ),
         (
             "train",
             {"learning_rate": "fast"},

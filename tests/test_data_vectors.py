@@ -162,6 +162,12 @@ LONG = b"x" * (1 << 20)
             ", line 2: must have a word and 1 numbers, got 'b' and 2 numbers; "
             "line 1 has 'a' and 1: one of the two is wrong",
         ),
+        (
+            b"a 1 2\nb  3 4\n",
+            ", line 2: must have a word and 2 numbers, got 'b' and 2 numbers, and one space",
+        ),
+        (b"a 1 2\n  3 4\n", ", line 2: must have a word and 2 numbers, got '' and 2 numbers, and"),
+        (b"a 1 2\nb\t3 4 5\n", ", line 2: must have a word and 2 numbers, got 'b\\t3' and 2"),
         (b"a 1 2\n\nb 3 4\n", ", line 2: must have a word and 2 numbers, got '' and 0 numbers"),
         (b"a 1 2\nb 3 4 5\n", ", line 2: must have a word and 2 numbers, got 'b' and 3 numbers"),
         (b"a 1 2\nb c 4\n", ", line 2: number 1 of 2 must be a finite float32, got 'c'"),

@@ -663,7 +663,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         ({"class_weight": {7: 1.0}}, NUMBERS, LABELS, {}, "not in class_weight"),
         ({}, NUMBERS, LABELS, {"sample_weight": np.zeros(COUNT)}, "weight"),
         ({"every_step": True}, NUMBERS, LABELS, {}, r"y must .*\(N, T\) = \(7, 6\), got shape"),
-        ({"early_stopping": True}, NUMBERS[:2], LABELS[:2], {}, "train on beside 2"),
+        ({"early_stopping": True}, NUMBERS[:2], LABELS[:2], {}, "more than the 2 samples"),
     ],
 )  # fmt: skip
 def test_bad_input_is_told(options: Any, x: Any, y: Any, data: Any, message: str) -> None:

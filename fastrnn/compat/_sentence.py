@@ -10,9 +10,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn.cells import RNN_TANH
-from fastrnn.checks import FLOATS, Array, as_array, check_floats, check_shape, readable
+from fastrnn.checks import (
+    FLOATS,
+    Array,
+    as_array,
+    check_floats,
+    check_integer,
+    check_shape,
+    readable,
+)
 from fastrnn.plan import Regions, plan_layer
 from fastrnn.workspaces import ArrayPool
+
+#: Columns (D, 1), by step.
+Columns = Mapping[int, ArrayLike] | Sequence[ArrayLike]
 
 _pool = ArrayPool()
 
@@ -95,6 +106,16 @@ def count_words(memory: Mapping[str, Any]) -> int:
     if isinstance(memory, Memory):
         return len(memory.y)
     return max(1, sum(key.startswith("yt") for key in memory))
+
+
+def first_words(time: int, embeddings: Columns) -> Sequence[ArrayLike]:
+    """The first T of the embeddings, or TypeError or ValueError."""
+    count = check_integer("T", time, least=1)
+    if isinstance(embeddings, Mapping):
+        embeddings = [embeddings[t] for t in range(count) if t in embeddings]
+    if len(embeddings) < count:
+        raise ValueError(f"embeddings must be at least T = {count} columns, got {len(embeddings)}")
+    return embeddings[:count]
 
 
 def _is(one: Any, other: Any) -> bool:
@@ -227,7 +248,7 @@ class Model:
                 y.reshape(-1), h.reshape(-1), work, layer_work, x.reshape(-1), _NO_TOKENS,
                 u.reshape(-1), w.reshape(-1), v.reshape(-1), plan,
             )  # fmt: skip
-        return Memory(h, y, x, columns or (), (u, w, v))
+        return Memory(h, y, x, () if columns is None else columns, (u, w, v))
 
     def learn(
         self, name: str, x: Array, memory: Memory, targets: Array, reach: int, gradients: Any

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastrnn import recurrence
-from fastrnn.checks import Array, as_array, at_index, check_tokens
+from fastrnn.checks import Array, as_array, at_index, check_finite, check_tokens
 from fastrnn.layers import OneHot
 from fastrnn.recurrence import Input
 
@@ -28,14 +28,15 @@ def read_sequences(
 ) -> Input:
     """Words (N, T), vectors (N, T, I) or a table (N, I), as the kernels take them.
 
-    Integers are words unless their array is as wide as the input; such a one is what was trained
-    on, and before that a table, if no word could be so. Tables are refused unless `tables`. Without
-    `time_major` the batch comes first in memory.
+    Integers are what was trained on. Before that they are words unless their array is as wide as
+    the input, and such a one is a table, if no word could be so. Tables are refused unless
+    `tables`. Without `time_major` the batch comes first in memory.
 
     Raises
     ------
     TypeError, ValueError
-        For a wrong type or shape, a word that is not in the vocabulary, or what may be both.
+        For a wrong type or shape, a word that is not in the vocabulary, a number that is not
+        finite, or what may be both.
     """
     array = given = as_array(name, x.tokens if isinstance(x, OneHot) else x)
     words = isinstance(x, OneHot)
@@ -65,16 +66,21 @@ def read_sequences(
     if words:
         tokens = np.ascontiguousarray(laid).reshape(-1)
     else:
-        floats = np.ascontiguousarray(laid, dtype).reshape(-1)
+        with np.errstate(over="ignore"):
+            floats = np.ascontiguousarray(laid, dtype).reshape(-1)
+            if not np.isfinite(floats).all():
+                check_finite(name, given.astype(dtype), f" in {dtype.name}")
     return Input(time, batch, inputs, words, floats, tokens, words)
 
 
 def _are_words(name: str, array: Array, inputs: int, trained_on_words: bool | None) -> bool:
     """Whether integers (N, T) or (N, I) are words; ValueError if nothing tells."""
+    if trained_on_words is not None:
+        return trained_on_words
     if array.shape[1] != inputs:
         return True
-    if trained_on_words is not None or not array.size:
-        return bool(trained_on_words)
+    if not array.size:
+        return False
     low, high = int(array.min()), int(array.max())
     if low >= 0 and 1 < high < inputs:
         raise ValueError(

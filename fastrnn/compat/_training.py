@@ -50,3 +50,38 @@ def train_while_finite(
         array[...] = value
     run(wrong)
     raise not_finite(step, first + wrong)
+
+
+def step_while_finite(
+    count: int, weights: Sequence[Array], do: Callable[[int], bool], step: str
+) -> None:
+    """Do so many steps, or those before one that is not finite.
+
+    Parameters
+    ----------
+    count : int
+    weights : sequence of ndarray
+        All that the steps change.
+    do : callable
+        Does the step of this number, or returns False if the weights that it finds, or what they
+        give, are not finite.
+    step : str
+        What a step is called.
+
+    Raises
+    ------
+    ArithmeticError
+        If one is not finite; the weights are those before it.
+    """
+    before = [array.copy() for array in weights]
+    done = 0
+    while done < count and do(done):
+        done += 1
+    if done == count and all(np.isfinite(array).all() for array in weights):
+        return
+    for array, value in zip(weights, before, strict=True):
+        array[...] = value
+    wrong = max(0, done - 1)
+    for number in range(wrong):
+        do(number)
+    raise not_finite(step, wrong)

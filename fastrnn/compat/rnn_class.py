@@ -56,9 +56,9 @@ class RNN(NamedWeights):
     - or a table (N, I), whose rows are sequences of one step. After a training on vectors of
       several steps a table is refused, since it may be meant as one sequence: that is (1, T, I).
 
-    Integers (N, I) could be either. They are what the network was trained on last; before that,
-    a table if they are bits or no words, and else they are refused: words must come as ``OneHot``,
-    numbers as floats.
+    Integers of two dimensions are what the network was trained on last. Before that they are words;
+    but (N, I) are a table if they are bits or no words, and else refused: words must come as
+    ``OneHot`` then, and numbers as floats.
 
     Parameters
     ----------
@@ -73,7 +73,8 @@ class RNN(NamedWeights):
     Attributes
     ----------
     Wxh, Whh, Why : ndarray (H, I), (H, H), (O, H)
-        Uniform in +-1/sqrt(H), drawn from NumPy's global generator in this order. Assigning copies.
+        Uniform in +-1/sqrt(H), drawn from NumPy's global generator in this order. Assigning copies;
+        they are the same arrays as long as the network lives.
     bh, by : ndarray (H,), (O,)
         Zero at first.
 
@@ -117,31 +118,41 @@ class RNN(NamedWeights):
         self._last: tuple[Input, Kept] | None = None
         self._trained_on_words: bool | None = None
         self._trained_in_time = False
-        self._lay_out(words=False)
+        self._parameters = Parameters(self._specs(words=True), self.dtype)
+        #: The same for sequences of numbers, of which Wxh lies unit by unit: `_laid_out`.
+        self._of_numbers = Parameters(self._specs(words=False), self.dtype)
+        self._trainers: dict[tuple[bool, bool], Trainer] = {}
         limit = 1 / math.sqrt(self.hidden_size)
         for name in ("Wxh", "Whh", "Why"):
             view = self._parameters.views[name]
             view[...] = np.random.uniform(-limit, limit, view.shape)
 
-    def _lay_out(self, words: bool) -> None:
-        """Make the buffer of parameters, each word's weights adjacent if they are for `words`."""
+    def _specs(self, *, words: bool) -> list[Spec]:
+        """The parameters, each word's weights adjacent if they are for `words`."""
         inputs, hidden, outputs = self.input_size, self.hidden_size, self.output_size
-        specs = [
+        return [
             Spec("Wxh", (hidden, inputs), "(H, I)", transposed=words),
             Spec("Whh", (hidden, hidden), "(H, H)"),
             Spec("bh", (hidden,), "(H,)"),
             Spec("Why", (outputs, hidden), "(O, H)"),
             Spec("by", (outputs,), "(O,)"),
         ]
-        before = vars(self).get("_parameters")
-        self._parameters = Parameters(specs, self.dtype)
-        if before is not None:
-            self._parameters.views.update(before.views)
-        self._words = words
-        self._trainers: dict[bool, Trainer] = {}
 
-    def _weights_of(self, flat: Array) -> Weights:
-        w_ih, w_hh, bias = self._parameters.parts_of(flat)[:3]
+    def _laid_out(self, read: Input) -> Parameters:
+        """The present parameters as kernels take them that read such sequences."""
+        if not read.is_tokens:
+            self._copy(self._parameters, self._of_numbers)
+            return self._of_numbers
+        return self._parameters
+
+    def _copy(self, source: Parameters, to: Parameters) -> None:
+        if source is not to:
+            to.views["Wxh"][...] = source.views["Wxh"]
+            others = self.hidden_size * self.input_size
+            to.flat[others:] = source.flat[others:]
+
+    def _weights_of(self, parameters: Parameters, flat: Array) -> Weights:
+        w_ih, w_hh, bias = parameters.parts_of(flat)[:3]
         absent = recurrence.empty(self.dtype)
         return Weights(w_ih, w_hh, bias, absent, absent)
 
@@ -163,10 +174,11 @@ class RNN(NamedWeights):
         return y
 
     def _run(self, read: Input, *, keep: bool) -> tuple[Array, Kept]:
+        held = self._laid_out(read)
         last = np.empty((read.batch, self.hidden_size), self.dtype)
         kept = recurrence.forward(
             RNN_TANH, read, States(last.reshape(-1), 0, last.size, given=False), self.hidden_size,
-            [self._weights_of(self._parameters.flat)], self._pool, keep=keep, threads=None,
+            [self._weights_of(held, held.flat)], self._pool, keep=keep, threads=None,
         )  # fmt: skip
         h = kept.output.swapaxes(0, 1) if self._every_step(read) else last
         logits = h @ self.Why.T + self.by
@@ -206,9 +218,9 @@ class RNN(NamedWeights):
         if last is None or not same_sequences(last[0], read):
             last = read, self._run(read, keep=True)[1]
         d = ((y - targets.reshape(shape)) / y.size).astype(self.dtype)
-        kept = last[1]
-        grads = np.empty_like(self._parameters.flat)
-        views = self._parameters.views_of(self._parameters.parts_of(grads))
+        kept, held = last[1], self._laid_out(read)
+        grads = np.empty_like(held.flat)
+        views = held.views_of(held.parts_of(grads))
         carry = np.zeros((1, 1, read.batch, self.hidden_size), self.dtype)
         d_output = recurrence.empty(self.dtype)
         if every:
@@ -220,10 +232,11 @@ class RNN(NamedWeights):
             carry[0, 0] = rows @ self.Why
         views["Why"][...], views["by"][...] = rows.T @ h, rows.sum(axis=0)
         recurrence.backward(
-            RNN_TANH, read, kept, d_output, carry, [self._weights_of(self._parameters.flat)],
-            [self._weights_of(grads)], self._pool, wants_x=False, wants_state=False,
+            RNN_TANH, read, kept, d_output, carry, [self._weights_of(held, held.flat)],
+            [self._weights_of(held, grads)], self._pool, wants_x=False, wants_state=False,
         )  # fmt: skip
-        self._parameters.flat[...] -= self.dtype.type(rate) * grads
+        held.flat[...] -= self.dtype.type(rate) * grads
+        self._copy(held, self._parameters)
         self._last = None
         self._note_trained_on(read)
 
@@ -292,7 +305,8 @@ class RNN(NamedWeights):
         generator = np.random.default_rng(check_seed(seed))
         self.return_sequences, self._last = every, None
         self._note_trained_on(read)
-        trainer = self._trainer(every)
+        held = self._laid_out(read)
+        trainer = self._trainer(held, every, words=read.is_tokens)
         hyper = OPTIMIZERS["sgd"].hyper(1, rate, limit=math.inf, weight_decay=0.0)
         count, rest = read.batch, read.batch % size
         whole = count // size
@@ -307,10 +321,13 @@ class RNN(NamedWeights):
             total = np.zeros(turns)
             for batch, begin in ((size, starts), (rest, np.array([whole * size]))):
                 if batch:
-                    found = trainer.run(
-                        read.floats, read.tokens, targets, read.time, batch, order, begin,
-                        np.tile(hyper, (len(begin), 1)),
-                    )  # fmt: skip
+                    try:
+                        found = trainer.run(
+                            read.floats, read.tokens, targets, read.time, batch, order, begin,
+                            np.tile(hyper, (len(begin), 1)),
+                        )  # fmt: skip
+                    finally:
+                        self._copy(held, self._parameters)
                     total += batch * found.reshape(turns, -1).sum(axis=1)
             for loss in total / count:
                 if len(losses) % EVERY == 0:
@@ -361,16 +378,16 @@ class RNN(NamedWeights):
             parts.append(self._run(some, keep=False)[0])
         return np.concatenate(parts)
 
-    def _trainer(self, every: bool) -> Trainer:
-        if every not in self._trainers:
+    def _trainer(self, held: Parameters, every: bool, *, words: bool) -> Trainer:
+        if (every, words) not in self._trainers:
             sizes = Sizes(
                 RNN_TANH, self.input_size, self.hidden_size, 1, self.output_size,
-                self._words, every, "sigmoid_cross_entropy",
+                words, every, "sigmoid_cross_entropy",
             )  # fmt: skip
-            w_ih, w_hh, bias, out, out_bias, end = self._parameters.offsets
+            w_ih, w_hh, bias, out, out_bias, end = held.offsets
             offsets = np.array([w_ih, w_hh, bias, end, out, out_bias])
-            self._trainers[every] = Trainer(sizes, self._parameters, offsets, OPTIMIZERS["sgd"])
-        return self._trainers[every]
+            self._trainers[every, words] = Trainer(sizes, held, offsets, OPTIMIZERS["sgd"])
+        return self._trainers[every, words]
 
     def _note_trained_on(self, read: Input) -> None:
         """Keep what decides how later sequences are read."""
@@ -380,15 +397,12 @@ class RNN(NamedWeights):
     def _read(
         self, name: str, x: Sequences, *, time_major: bool = True, tables: bool = False
     ) -> Input:
-        """Sequences as the kernels take them; changes the buffer's layout to theirs."""
-        read = read_sequences(
+        """Sequences as the kernels take them."""
+        return read_sequences(
             name, x, self.input_size, self.dtype, time_major=time_major,
             trained_on_words=self._trained_on_words,
             tables=tables or not self._trained_in_time,
         )  # fmt: skip
-        if read.is_tokens != self._words:
-            self._lay_out(read.is_tokens)
-        return read
 
     def _targets(self, name: str, value: ArrayLike, read: Input, every: bool) -> Array:
         """Targets as (rows, O) of 0 and 1."""

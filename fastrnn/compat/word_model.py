@@ -25,6 +25,7 @@ is wrong in these places, and right here:
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -33,8 +34,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastrnn.checks import Array, as_array, check_integer, check_number, check_shape
-from fastrnn.compat._sentence import Memory, Model, check_targets, count_words, one_hot_places
+from fastrnn.checks import Array, as_array, check_finite, check_integer, check_number, check_shape
+from fastrnn.compat._sentence import (
+    Columns,
+    Memory,
+    Model,
+    check_targets,
+    count_words,
+    first_words,
+    one_hot_places,
+)
+from fastrnn.compat._training import step_while_finite
 
 __all__ = [
     "add_backward",
@@ -106,7 +116,7 @@ def rnn_forward(
 
 def full_forward_prop(
     T: int,
-    embeddings: Sequence[ArrayLike],
+    embeddings: Columns,
     input_weights: Array,
     internal_state_weights: Array,
     prev_memory: ArrayLike,
@@ -118,7 +128,7 @@ def full_forward_prop(
     ----------
     T : int
         At least 1.
-    embeddings : sequence of at least T columns (D, 1)
+    embeddings : sequence of at least T columns (D, 1), or mapping by step
     input_weights, internal_state_weights, prev_memory, output_weights
         As those of `rnn_forward`.
 
@@ -134,18 +144,11 @@ def full_forward_prop(
     TypeError, ValueError
         For a wrong type or shape.
     """
-    words = _words(T, embeddings)
+    words = first_words(T, embeddings)
     model = Model(input_weights, internal_state_weights, output_weights)
     x = model.columns("embeddings", words)
     memory = model.read(x, model.state("prev_memory", prev_memory), words)
     return list(memory.y[:, :, None]), memory
-
-
-def _words(T: int, embeddings: Sequence[ArrayLike]) -> Sequence[ArrayLike]:
-    count = check_integer("T", T, least=1)
-    if len(embeddings) < count:
-        raise ValueError(f"embeddings must be at least T = {count} columns, got {len(embeddings)}")
-    return embeddings[:count]
 
 
 def calculate_loss(output_mapper: Targets, predicted_output: Sequence[ArrayLike]) -> float:
@@ -260,7 +263,7 @@ def single_backprop(
 
 
 def rnn_backprop(
-    embeddings: Sequence[ArrayLike],
+    embeddings: Columns,
     memory: Mapping[str, Any],
     output_t: Targets,
     dU: Array,
@@ -275,7 +278,7 @@ def rnn_backprop(
 
     Parameters
     ----------
-    embeddings : sequence of at least T columns (D, 1)
+    embeddings : sequence of at least T columns (D, 1), or mapping by step
     memory : Memory
         Of `full_forward_prop`, which read T words, or a mapping like it.
     output_t : sequence of T one-hot targets (K,), or mapping by step
@@ -295,7 +298,7 @@ def rnn_backprop(
         For a wrong type or shape, or a target that is not one-hot.
     """
     model = Model(input_weights, internal_state_weights, output_weights)
-    words = _words(count_words(memory), embeddings)
+    words = first_words(count_words(memory), embeddings)
     x = memory.inputs(words) if isinstance(memory, Memory) else None
     if x is None or x.dtype != model.dtype or x.shape[1] != model.u.shape[1]:
         x = model.columns("embeddings", words)
@@ -335,7 +338,7 @@ def gd_step(
 
 def train(
     T: int,
-    embeddings: Sequence[ArrayLike],
+    embeddings: Columns,
     output_t: Targets,
     output_mapper: Targets,
     input_weights: Array,
@@ -375,28 +378,40 @@ def train(
     ------
     TypeError, ValueError
         For a wrong argument, before any work.
+    ArithmeticError
+        If a word has no finite probabilities; the weights are the last ones that gave some.
     """
     rate = check_number("learning_rate", learning_rate)
     epochs = check_integer("nepoch", nepoch, least=0)
     every = check_integer("evaluate_loss_after", evaluate_loss_after, least=1)
     reach = check_integer("bptt_truncate", bptt_truncate, least=0)
-    words = _words(T, embeddings)
+    words = first_words(T, embeddings)
     model = Model(input_weights, internal_state_weights, output_weights)
     x = model.columns("embeddings", words)
     state = model.state("prev_memory", prev_memory)
+    check_finite("embeddings", x)
+    check_finite("prev_memory", state)
     model.check_gradients(dU, dV, dW)
     targets = check_targets("output_t", _by_step(output_t, len(x)), len(x), model.outputs)
     one_hot_places("output_t", targets, len(x), model.outputs)
     places = one_hot_places("output_mapper", _in_order(output_mapper), len(x), model.outputs)
     wanted = targets.astype(model.dtype)
-    losses = []
-    for epoch in range(epochs):
+    weights = (input_weights, internal_state_weights, output_weights)
+    losses: list[float] = []
+
+    def step(epoch: int) -> bool:
         memory = model.read(x, state)
-        if epoch % every == 0:
+        # Of what is not finite anywhere, the last word's probabilities all are not.
+        if not math.isfinite(memory.y[-1, 0]):
+            return False
+        if epoch == every * len(losses):
             losses.append(_bits(memory.y, places))
             now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
             print(f"{now}: Loss after  epoch={epoch}: {losses[-1]:f}")
             sys.stdout.flush()
         model.learn("output_t", x, memory, wanted, reach, (dU, dV, dW))
-        gd_step(rate, dU, dW, dV, input_weights, internal_state_weights, output_weights)
+        gd_step(rate, dU, dW, dV, *weights)
+        return True
+
+    step_while_finite(epochs, weights, step, "epoch")
     return losses

@@ -22,6 +22,7 @@ LONGEST_LINE, LONGEST_WORD, MOST_NUMBERS = 1 << 20, 10_000, 1 << 16
 MOST = float(np.finfo(np.float32).max)
 
 Path = str | os.PathLike[str]
+_BLANK = re.compile(rb"[ \t]")
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -118,19 +119,19 @@ def beside_first(
 def split_line(path: Path, number: int, line: bytes, dimension: int) -> tuple[bytes, bytes]:
     """The word of a line, and its numbers as they are written."""
     parts = line.count(b" ")
-    if parts == dimension:
-        word, _, numbers = line.partition(b" ")
-        return word, numbers
-    if parts > dimension:
+    if parts >= dimension:
         word = line.rsplit(b" ", dimension)[0]
-        if not is_number(word.rsplit(b" ", 1)[-1]):
+        *before, last = _BLANK.split(word)
+        if not word or (last and not (before and is_number(last))):
             return word, line[len(word) + 1 :]
     pieces = line.split(b" ")
     numbered = 0
     while numbered < parts and is_number(pieces[-1 - numbered]):
         numbered += 1
     wrong = ""
-    if numbered < min(parts, dimension):
+    if numbered == dimension:
+        wrong = ", and one space between them"
+    elif numbered < min(parts, dimension):
         wrong = f" behind {shown(pieces[-1 - numbered])}, which is none"
     raise DataFileError(
         f"{path}, line {number}: must have a word and {dimension} numbers, got {shown(pieces[0])} "

@@ -211,7 +211,8 @@ class Estimator(BaseEstimator):
         size = max(2, round(self.validation_fraction * count))
         if size >= count:
             raise ValueError(
-                f"X must have examples to train on beside {size} to validate on, got {count}"
+                f"X must have more than the {size} samples that early_stopping validates on, got "
+                f"{count} sample{'s' * (count != 1)}"
             )
         mixed = self._generator.permutation(everything)
         return np.sort(mixed[size:]), np.sort(mixed[:size])
