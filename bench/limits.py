@@ -534,7 +534,7 @@ def beside(options: argparse.Namespace) -> Iterator[Row]:
         cpu.BESIDE = was
         return layer
 
-    sizes = [(100, 128, 128), (100, 256, 256), (50, 512, 512), (100, 512, 128), (32, 65, 100)]
+    sizes = [(100, 128, 128), (100, 256, 256), (50, 512, 512), (100, 512, 128), (25, 65, 100)]
     for cell, (steps, inputs, hidden) in itertools.product(options.cell, sizes):
         problem = make_problem(cell, Shape(steps, 1, inputs, hidden))
         layers = {name: built(problem, name == "beside") for name in ("before", "beside")}

@@ -49,13 +49,13 @@ NARROW_BYTES = 256
 UNCACHED_BYTES = 1 << 23
 
 #: The input parts of one sequence are made between the loads of its scan if that reads more weights
-#: than the first-level cache holds, all weights are not `LARGE_BYTES`, and x has so many numbers a
-#: step, and so many times those of h at most. Batch 1, inputs as units, then takes 0.87 to 0.92 of
-#: the time with 128 and 256 units, 0.91 to 0.98 with 512 (an LSTM, whose weights are 8 MB, once
-#: 1.11), with four times as many inputs 0.94 to 0.97 (``bench/limits.py beside``; Zen 4). Elsewhere
-#: it took more: eight times as many inputs 1.01 to 1.04, 64 KB of weights or less 1.00 to 1.06, 32
-#: MB 1.5.
+#: than the first-level cache holds, all weights are below so many bytes, and x has so many numbers
+#: a step, and so many times those of h at most. Batch 1, inputs as units, then takes 0.87 to 0.94
+#: of the time with 128 to 512 units, with four times as many inputs 0.94 to 0.97
+#: (``bench/limits.py beside``; Zen 4). Elsewhere it took more: eight times as many inputs 1.01 to
+#: 1.04, 64 KB of weights or less 1.00 to 1.06, 8 MB 0.96 to 1.11 from run to run, 32 MB 1.5.
 BESIDE_BYTES = 1 << 16
+BESIDE_BELOW = 1 << 23
 BESIDE_INPUTS = 64
 BESIDE_RATIO = 4
 
@@ -215,7 +215,8 @@ def plan_layer(
     tile_rows, tile_width = tile_shape(BLOCK_ROWS)
 
     kept = repeated and time * batch <= KEPT_ROWS
-    large = gates_hidden * (inputs + hidden) * dtype.itemsize > LARGE_BYTES
+    weight_bytes = gates_hidden * (inputs + hidden) * dtype.itemsize
+    large = weight_bytes > LARGE_BYTES
 
     def packs(rows: int, k: int) -> bool:
         few = UNPACKED_ROWS_OF_LARGE if large else UNPACKED_ROWS
@@ -239,9 +240,9 @@ def plan_layer(
     )
     beside = (
         BESIDE and batch == 1 and time >= LEAST_STEPS and cell.recurrent
-        and not (cell.late or unpacked or tokens or unpacked_input or large)
+        and not (cell.late or unpacked or tokens or unpacked_input)
         and BESIDE_INPUTS <= inputs <= BESIDE_RATIO * hidden
-        and gates_hidden * hidden * dtype.itemsize > BESIDE_BYTES
+        and gates_hidden * hidden * dtype.itemsize > BESIDE_BYTES and weight_bytes < BESIDE_BELOW
     )  # fmt: skip
     # The plain kernels scan all rows at once.
     whole = by_units or unpacked_input or DISABLED
