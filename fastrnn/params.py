@@ -90,12 +90,13 @@ class Parameters:
             flat = aligned_empty(self.offsets[-1], dtype)
             flat[...] = 0
         self.flat: Array = flat
+        self._slices = [slice(*ends) for ends in pairwise(self.offsets)]
         self.parts = self.parts_of(self.flat)
         self.views = Views(self.views_of(self.parts), self.specs)
 
     def parts_of(self, flat: Array) -> list[Array]:
         """The parameters in a buffer that is laid out like `flat`, each as one dimension."""
-        return [flat[start:end] for start, end in pairwise(self.offsets)]
+        return [flat[part] for part in self._slices]
 
     def span(self, names: Sequence[str]) -> slice:
         """Where these neighbours, of which some may be absent, lie in the buffer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ WASTE_MAX = 4
 def aligned_empty(elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """A new array that begins on a cache line."""
     raw = np.empty(elements * dtype.itemsize + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + elements * dtype.itemsize].view(dtype)
+    # 0.7 us less than ``raw.ctypes.data``.
+    address = ctypes.addressof(ctypes.c_char.from_buffer(raw))  # type: ignore[arg-type]
+    return np.ndarray((elements,), dtype, raw, -address % ALIGNMENT)
 
 
 class ArrayPool:

@@ -388,7 +388,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         if own and layer in self._own_weights:
             return self._own_weights[layer]
         of_layer = self._spans[layer * self.directions : (layer + 1) * self.directions]
-        weights = [Weights(*(flat[span] for span in spans)) for spans in of_layer]
+        weights = [Weights._make([flat[span] for span in spans]) for spans in of_layer]
         if own:
             self._own_weights[layer] = weights
         return weights
