@@ -49,8 +49,8 @@ NARROW_BYTES = 256
 UNCACHED_BYTES = 1 << 23
 
 #: The input parts of one sequence are made between the loads of its scan if that reads more weights
-#: than the first-level cache holds, all weights are below so many bytes, and x has so many numbers
-#: a step, and so many times those of h at most. Batch 1, inputs as units, then takes 0.87 to 0.94
+#: than the first-level cache holds, all weights of a thread are below so many bytes, x has so many
+#: numbers, and so many times those of h at most. Batch 1, inputs as units, then takes 0.87 to 0.94
 #: of the time with 128 to 512 units, with four times as many inputs 0.94 to 0.97
 #: (``bench/limits.py beside``; Zen 4). Elsewhere it took more: eight times as many inputs 1.01 to
 #: 1.04, 64 KB of weights or less 1.00 to 1.06, 8 MB 0.96 to 1.11 from run to run, 32 MB 1.5.
@@ -157,7 +157,6 @@ def plan_layer(
     *,
     directions: int = 1,
     direction: int = 0,
-    x_stride: int | None = None,
     tokens: bool = False,
     token_rows: bool = False,
     keep: bool = False,
@@ -172,8 +171,6 @@ def plan_layer(
     ----------
     direction : int
         0 forward in time, 1 in reverse.
-    x_stride : int, optional
-        Elements between rows of the input, `inputs` if not given.
     tokens : bool
         Whether the input is integers in [0, inputs).
     token_rows : bool
@@ -280,10 +277,10 @@ def plan_layer(
             dots=dots_address(dtype),
             late=late,
             by_units=int(by_units),
+            together=int(by_units or unpacked_input),
         ),
         time=time,
         inputs=inputs,
-        x_stride=inputs if x_stride is None else x_stride,
         tokens=int(tokens),
         gate_stride=1 if token_rows else inputs,
         token_stride=gates_hidden if token_rows else 1,
@@ -296,7 +293,6 @@ def plan_layer(
         dot_columns=dots.columns_for(dot_rows),
         beside=Beside(
             address=beside_address(dtype) if beside else 0,
-            x_stride=inputs if x_stride is None else x_stride,
             inputs=inputs,
             panels=input_panels,
             base=columns // shared,

@@ -229,13 +229,13 @@ def _run_together(
     driver: Callable[..., Any], workers: list[_Worker], plan: Any, args: tuple[Any, ...]
 ) -> None:
     size = len(workers) + 1
-    barrier = np.zeros(1, np.int64)
-    signals = np.array([worker.signal for worker in workers], np.int64)
+    words = np.array([0, *(worker.signal for worker in workers)], np.int64)
+    barrier, address = words[:1], words.ctypes.data
     cores = [] if _CORE is None else [_CORE()]
 
     def run(index: int, signal: int) -> None:
         try:
-            team = np.array([index, size, barrier.ctypes.data, _OFFER, signal], np.int64)
+            team = np.array([index, size, address, _OFFER, signal], np.int64)
             if index:
                 _spread(cores)
             driver(*args, team, plan)
@@ -252,7 +252,7 @@ def _run_together(
     try:
         for worker, part in parts:
             worker.begin(part)
-        run(0, signals.ctypes.data)
+        run(0, address + words.itemsize)
     except BaseException as error:
         failure = error
     if barrier[0] != FINISHED:

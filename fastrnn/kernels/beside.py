@@ -23,8 +23,7 @@ class Beside(NamedTuple):
 
     #: Address of the compiled kernel; 0 where all input parts are there.
     address: int
-    #: Elements from one row of x to the next, and those of a row that are multiplied.
-    x_stride: int
+    #: Numbers in a row of x.
     inputs: int
     #: Where the panels of ``weight_ih`` begin, and their vectors, as `split` gives them.
     panels: int
@@ -68,6 +67,6 @@ def multiply_beside(c, c_offset, h, h_offset, panels, panel_offset, k, vectors,
     both_products(
         beside.address, c, c_offset, h, h_offset, panels, panel_offset, k, vectors,
         x_part, x_offset + time * columns + vector * lanes, columns, columns - vector * lanes,
-        x, x_start + time * beside.x_stride, beside.x_stride,
+        x, x_start + time * beside.inputs, beside.inputs,
         panels, column, wide * lanes, beside.inputs,
     )  # fmt: skip

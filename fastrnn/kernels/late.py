@@ -24,9 +24,9 @@ early_back: Any = None
 
 
 def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
-                  panels, panel_offset, x_bias, turn, before, slot_before,
+                  panels, panel_offset, x_bias, before, slot_before,
                   lengths, now, first_row, end_row, s):  # fmt: skip
-    """The first stage of the step of time `turn`, of slot `now`, for the rows of one thread.
+    """The first stage of a step, of slot `now`, for the rows of one thread.
 
     Of `RAGGED` sequences, rows of fewer `lengths` are left out.
     """
@@ -53,7 +53,7 @@ def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
                 if RAGGED and lengths[n] < now:
                     continue
                 at_scratch = scratch_offset + (n - row) * EARLY * wide
-                at_x = x_offset + (turn * batch + n) * GATES * hidden
+                at_x = x_offset + n * GATES * hidden
                 from_h = (before * batch + n) * s.stride + s.column
                 from_memory = (slot_before * batch + n) * hidden
                 slot = s.ring * batch * hidden

@@ -17,7 +17,9 @@ Layout, with T times, N rows of the batch, H hidden units, G gates and D directi
 ``units``, ``d_units`` (number of them, H)
     The cell's weights of one number for each unit, and their gradients, which are added to.
 ``x_part`` (count, N, G, H)
-    The gates' input parts for the times of this call, or of one row the first of them.
+    The gates' input parts for the times of this call, or of one row the first of them. If they do
+    not stand `together`, those of this thread's rows do: ``(count, end_row - first_row, G, H)``,
+    row n of a time being `n` rows behind the offset all the same.
 ``lengths`` (N,)
     Of each sequence, not looked at unless `RAGGED`. Behind them its states stand still, so that a
     reverse direction finds the initial ones at its last step; but h of a forward direction is zero,
@@ -95,6 +97,8 @@ class Scan(NamedTuple):
     late: int
     #: Whether a team shares the hidden units, and meets after every step, or the rows of the batch.
     by_units: int
+    #: Whether the input parts of all rows stand together.
+    together: int
 
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
@@ -115,6 +119,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     panel_count, panel_base, panel_extra, tail = split_units(hidden, together, s.width, lanes)
     first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
     all_groups = split(end_row - first_row, ROWS)
+    x_rows = batch if s.together else end_row - first_row
     gate_panels = hidden * lanes * ((hidden + lanes - 1) // lanes)
     least = shortest(lengths, first_row, end_row) if RAGGED else 0
     first_unit, end_unit = units_between(
@@ -133,10 +138,11 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         if RAGGED and some_ended:
             low, high = running(lengths, now, first_row, end_row)
             group_count, group_base, group_extra = split(high - low, ROWS)
+        at_x = x_offset + turn * x_rows * GATES * hidden
         later, vector, end_vector = due(i, count, s.direction, GATES * hidden, lanes, team, beside)
         if LATE:
-            early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
-                          panels, panel_offset, x_bias, turn, before, slot_before,
+            early_forward(h, memory, scratch, scratch_offset, x_part, at_x,
+                          panels, panel_offset, x_bias, before, slot_before,
                           lengths, now, low, high, s)  # fmt: skip
         for panel in range(first_panel, end_panel):
             # Of the panel that is taken next, each tile of several rows brings a part nearer.
@@ -195,7 +201,6 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                             panel_offset + gate * gate_panels + TOGETHER * hidden * next_column,
                             0 if group else next_size, s.tile,
                         )  # fmt: skip
-                at_x = x_offset + turn * batch * GATES * hidden
                 n = row
                 while n < row + rows:
                     if RAGGED and some_ended and lengths[n] < now:
