@@ -71,9 +71,11 @@ class PreparedLayers:
         """
         dtype = self._dtype
         ends = np.empty(self._states, dtype)
-        for i, value in enumerate(states or ()):
-            ends[i] = value
-        flat, given = ends.reshape(-1), states is not None
+        given = states is not None
+        if states is not None:
+            for i, value in enumerate(states):
+                ends[i] = value
+        flat = ends.ravel()
         nothing = recurrence.empty(dtype)
         floats, tokens = x.floats, x.tokens
         for layer in self._layers:

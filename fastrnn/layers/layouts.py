@@ -61,7 +61,7 @@ class Layouts(Generic[State]):
             time, batch, size = x.shape
             if size == self.input_size and not self.batch_first:
                 integers = recurrence.empty(np.int64)
-                return Input(time, batch, size, False, x.reshape(-1), integers), True
+                return Input(time, batch, size, False, x.ravel(), integers), True
         tokens = isinstance(x, OneHot)
         if isinstance(x, OneHot):
             array: Array = check_tokens("tokens", x.tokens, self.input_size, "input_size")
@@ -132,6 +132,7 @@ class Layouts(Generic[State]):
 
     def _state_out(self, states: Array, batched: bool) -> State:
         """Each state of (S, L*D, N, H)."""
+        if len(states) == 1:
+            return cast(State, states[0] if batched else states[0, :, 0])
         kinds = range(len(states))  # 0.5 us less than the array's own iterator
-        out = [states[i] if batched else states[i, :, 0] for i in kinds]
-        return cast(State, out[0] if len(out) == 1 else tuple(out))
+        return cast(State, tuple([states[i] if batched else states[i, :, 0] for i in kinds]))
