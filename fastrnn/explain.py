@@ -12,9 +12,8 @@ from fastrnn.plan import (
     BLOCK_ROWS,
     TEAM_WORK,
     UNCACHED_BYTES,
-    UNPACKED_ROWS,
-    UNPACKED_ROWS_OF_LARGE,
     LayerPlan,
+    few_rows,
     plan_layer,
 )
 
@@ -92,6 +91,7 @@ def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) ->
     gates, together = len(cell.gates), gates_together(1 if cell.late else len(cell.gates))
     columns, rows = gates * scan.hidden, layer.time * scan.batch
     of_input, of_state = (columns * n * dtype.itemsize for n in (layer.inputs, scan.hidden))
+    few = [few_rows(n, lanes(dtype), of_input + of_state) for n in (layer.inputs, scan.hidden)]
     width = together * scan.width
     shared = f", {together} gates in one panel" if together > 1 else ""
     team = f"one thread: {_millions(layer, columns, cell.recurrent)} million multiply-adds"
@@ -107,7 +107,7 @@ def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) ->
             f"{layer.block} times of {layer.time} at once (about {BLOCK_ROWS} rows)"
             + (", all but the first between the loads of the scan" if layer.beside.address else "")
         ),
-        "input weights": _packing(bool(layer.unpacked), of_input, rows, plan.kept),
+        "input weights": _packing(bool(layer.unpacked), of_input, rows, few[0], plan.kept),
         "input tile": (
             f"{layer.dot_rows} x {layer.dot_columns} dot products"
             if layer.unpacked
@@ -115,7 +115,7 @@ def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) ->
         ),
         "scan": f"{layer.time} steps of ({scan.batch}, {scan.hidden}) x ({scan.hidden}, {columns})",
         "scan weights": (
-            _packing(bool(scan.unpacked), of_state, rows, plan.kept)
+            _packing(bool(scan.unpacked), of_state, rows, few[1], plan.kept)
             if cell.recurrent
             else "none: the cell has no recurrent weights"
         ),
@@ -140,14 +140,12 @@ def _kept(layer: Any, cell: Cell, dtype: np.dtype[Any]) -> dict[str, str]:
     return {"kept for BPTT": size + past}
 
 
-def _packing(unpacked: bool, size: int, rows: int, kept: bool) -> str:
+def _packing(unpacked: bool, size: int, rows: int, few: int, kept: bool) -> str:
     if unpacked:
-        few = UNPACKED_ROWS if rows <= UNPACKED_ROWS else UNPACKED_ROWS_OF_LARGE
         return f"{_bytes(size)} read as they are: at most {few} rows use them"
-    many = rows > UNPACKED_ROWS
-    reason = f"{rows} rows use them" if many else "rows are no whole vectors, or many at once"
+    at_once = "" if rows > few else ", several at once"
     later = "; not again before their checksum changes" if kept else ""
-    return f"{_bytes(size)} packed: {reason}{later}"
+    return f"{_bytes(size)} packed: {rows} rows use them{at_once}{later}"
 
 
 def _millions(layer: Any, columns: int, recurrent: bool) -> str:

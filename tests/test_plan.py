@@ -43,8 +43,13 @@ def test_a_plan_says_what_is_packed_and_why() -> None:
     assert again.choices["scan weights"] == (
         "1 MB packed: 50 rows use them; not again before their checksum changes"
     )
-    odd = fastrnn.RNN(512, 515, threads=1).plan(2).parts[0]
-    assert "no whole vectors" in odd.choices["scan weights"]
+    of_one = fastrnn.RNN(512, 515, threads=1).plan(2).parts[0]
+    assert of_one.choices["scan weights"] == "1.012 MB read as they are: at most 10 rows use them"
+    several = fastrnn.RNN(512, 515, threads=1).plan(2, 3).parts[0]
+    assert several.choices["scan weights"].startswith("1.012 MB packed: 6 rows use them, several")
+    short = fastrnn.RNN(512, 33, threads=1).plan(4).parts[0]
+    assert short.plan.layer.unpacked
+    assert short.choices["scan weights"].startswith("4.254 KB packed: 4 rows use them;")
     assert plan_layer(layer.cell, np.dtype("f4"), 5, 1, 512, 512, reuse=True).layer.unpacked == 0
 
 
