@@ -107,7 +107,9 @@ def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) ->
             f"{layer.block} times of {layer.time} at once (about {BLOCK_ROWS} rows)"
             + (", all but the first between the loads of the scan" if layer.beside.address else "")
         ),
-        "input weights": _packing(bool(layer.unpacked), of_input, rows, few[0], plan.kept),
+        "input weights": _packing(
+            bool(layer.unpacked), of_input, scan.batch, rows, few[0], plan.kept
+        ),
         "input tile": (
             f"{layer.dot_rows} x {layer.dot_columns} dot products"
             if layer.unpacked
@@ -115,7 +117,7 @@ def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) ->
         ),
         "scan": f"{layer.time} steps of ({scan.batch}, {scan.hidden}) x ({scan.hidden}, {columns})",
         "scan weights": (
-            _packing(bool(scan.unpacked), of_state, rows, few[1], plan.kept)
+            _packing(bool(scan.unpacked), of_state, scan.batch, rows, few[1], plan.kept)
             if cell.recurrent
             else "none: the cell has no recurrent weights"
         ),
@@ -140,10 +142,10 @@ def _kept(layer: Any, cell: Cell, dtype: np.dtype[Any]) -> dict[str, str]:
     return {"kept for BPTT": size + past}
 
 
-def _packing(unpacked: bool, size: int, rows: int, few: int, kept: bool) -> str:
+def _packing(unpacked: bool, size: int, batch: int, rows: int, few: int, kept: bool) -> str:
     if unpacked:
         return f"{_bytes(size)} read as they are: at most {few} rows use them"
-    at_once = "" if rows > few else ", several at once"
+    at_once = ", several at once" if rows <= few and batch > 1 else ""
     later = "; not again before their checksum changes" if kept else ""
     return f"{_bytes(size)} packed: {rows} rows use them{at_once}{later}"
 

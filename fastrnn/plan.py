@@ -25,14 +25,13 @@ BLOCK_ROWS = 256
 #: give the same bits, takes 1.00 to 1.12 of the time at batch 1, H = 512 and 1024, T = 25 and 50.
 UNPACKED_ROWS = 10
 UNPACKED_ROWS_OF_LARGE = 50
-#: Of shorter weights, in whole vectors, the sum of each dot product takes longer than packing: an
-#: LSTM of 32 units packed takes 0.87 of the time for 5 rows, of 64 0.94 for 10, and of 96 1.02. If
-#: a part of a vector is left, of 33, 100 and 511 units for 5 rows 0.8, 1.0 and 1.2. So few rows are
-#: not worth it all the same: LSTMs of 100, 129 and 511 units take 0.65, 0.54, 0.34 for one row as
-#: the weights lie (Zen 4).
-UNPACKED_ROWS_OF_SHORT = 3
+#: Of weights with rows of fewer vectors, packed ones are faster from 4 rows on, since the sums of
+#: dot products take long: LSTMs of 32, 64 and 96 units take 0.87, 0.94 and 1.02 of the time. Where
+#: a part of a vector is left, of 33, 100 and 511 units 0.8, 1.0 and 1.2 (Zen 4).
 SHORT_VECTORS = 6
 SHORT_VECTORS_AND_REST = 16
+#: As they lie, LSTMs of 100, 129 and 511 units take 0.65, 0.54 and 0.34 of the time for one row.
+UNPACKED_ROWS_OF_SHORT = 3
 LARGE_BYTES = 1 << 24
 
 #: Packed weights are kept for the next call where at most so many rows are multiplied by them: with
@@ -72,6 +71,8 @@ TEAM_WORK = 4_000_000
 #: Multiply-adds of one time step that keep one thread busy for some 0.6 us, as long as it takes to
 #: meet. Batch 1: an RNN of 256 units takes 0.63 of the time, an LSTM of 128 0.93.
 STEP_WORK = 30_000
+#: Rows of the batch for each thread of a team that shares them, at least.
+TEAM_ROWS = 4
 
 #: Bytes to which the workspace and its parts are aligned: a cache line, the widest vector.
 ALIGNMENT = 64
@@ -145,10 +146,10 @@ def team_size(
     step = batch * len(cell.gates) * hidden * hidden if cell.recurrent else 0
     work = time * (step + batch * len(cell.gates) * hidden * inputs) + more_work
     threads = max(1, min(threads, work // TEAM_WORK))
-    if cell.late and batch < 4 * threads:
+    if cell.late and batch < TEAM_ROWS * threads:
         return 1, False
     # The gradient of a cell's own weights is a sum over the rows: who has the unit adds it.
-    if batch >= 4 * threads and not cell.weights:
+    if batch >= TEAM_ROWS * threads and not cell.weights:
         return threads, False
     threads = max(1, min(threads, panels, step // STEP_WORK))
     return threads, threads > 1
@@ -234,10 +235,10 @@ def plan_layer(
     def packs(rows: int, k: int) -> bool:
         return reuse or rows > few_rows(k, width, weight_bytes)
 
-    # Dot products of several rows read the weights at fewer bytes a second; of one step, they most
-    # often need not be read, as it begins at zero.
+    # Dot products of several rows read the weights at fewer bytes a second; those of one step most
+    # often not at all, as it begins at zero. A team that shares rows would add in another order.
     unpacked = 0
-    counts = batch if time > 1 or large else 1
+    counts = 1 if time == 1 and batch < 2 * TEAM_ROWS and not large else batch
     if not (cell.late or packs(time * batch * counts, hidden)):
         one_stream = gates_hidden * hidden * dtype.itemsize > ONE_STREAM_BYTES
         unpacked = 1 if one_stream else dots.columns_for(batch)
@@ -260,7 +261,8 @@ def plan_layer(
         and weight_bytes // size < BESIDE_BELOW
     )  # fmt: skip
     # The plain kernels scan all rows at once.
-    whole = by_units or unpacked_input or DISABLED
+    together = by_units or unpacked_input
+    whole = together or DISABLED
     stripes = 1 if whole else max(1, batch // (BLOCK_ROWS * size))
     lines = ALIGNMENT // dtype.itemsize
     tile = K_BLOCK + max(
@@ -294,7 +296,7 @@ def plan_layer(
             dots=dots_address(dtype),
             late=late,
             by_units=int(by_units),
-            together=int(by_units or unpacked_input),
+            together=int(together),
         ),
         time=time,
         inputs=inputs,

@@ -229,6 +229,7 @@ def _run_together(
     driver: Callable[..., Any], workers: list[_Worker], plan: Any, args: tuple[Any, ...]
 ) -> None:
     size = len(workers) + 1
+    # The barrier, and the addresses of the others' signals; `run` holds both while they rest.
     words = np.array([0, *(worker.signal for worker in workers)], np.int64)
     barrier, address = words[:1], words.ctypes.data
     cores = [] if _CORE is None else [_CORE()]

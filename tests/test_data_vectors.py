@@ -164,10 +164,13 @@ LONG = b"x" * (1 << 20)
         ),
         (
             b"a 1 2\nb  3 4\n",
-            ", line 2: must have a word and 2 numbers, got 'b' and 2 numbers, and one space",
+            ", line 2: must have a word and 2 numbers with one space between them, got 'b  3 4'",
         ),
-        (b"a 1 2\n  3 4\n", ", line 2: must have a word and 2 numbers, got '' and 2 numbers, and"),
-        (b"a 1 2\nb\t3 4 5\n", ", line 2: must have a word and 2 numbers, got 'b\\t3' and 2"),
+        (
+            b"a 1 2\n  3 4\n",
+            ", line 2: must have a word and 2 numbers with one space between them, got '  3",
+        ),
+        (b"a 1 2\nb\t3 4 5\n", " with one space between them, got 'b\\t3 4 5'"),
         (b"a 1 2\n\nb 3 4\n", ", line 2: must have a word and 2 numbers, got '' and 0 numbers"),
         (b"a 1 2\nb 3 4 5\n", ", line 2: must have a word and 2 numbers, got 'b' and 3 numbers"),
         (b"a 1 2\nb c 4\n", ", line 2: number 1 of 2 must be a finite float32, got 'c'"),

@@ -87,6 +87,7 @@ def test_steps_of_any_cell_are_those_of_its_layer(cell: Any) -> None:
     for t in range(6):
         state, tape_t = step.forward(x[t], state)
         tapes.append(tape_t)
+        # One step reads its weights as they lie, six of them pack them.
         assert_close(as_tuple(state)[0], output[t], K_TORCH * eps(np.float32))
     desired = layer.backward(tape, None, final)
     d_state, total = state, np.zeros_like(step.flat)

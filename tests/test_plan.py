@@ -12,7 +12,16 @@ from conftest import DTYPES
 import fastrnn
 import fastrnn.plan
 from fastrnn import recurrence
-from fastrnn.plan import LARGE_BYTES, UNPACKED_ROWS_OF_LARGE, plan_layer
+from fastrnn.plan import (
+    LARGE_BYTES,
+    SHORT_VECTORS,
+    SHORT_VECTORS_AND_REST,
+    UNPACKED_ROWS,
+    UNPACKED_ROWS_OF_LARGE,
+    UNPACKED_ROWS_OF_SHORT,
+    few_rows,
+    plan_layer,
+)
 from fastrnn.simd.cpu import STORES_LINES
 
 
@@ -51,6 +60,16 @@ def test_a_plan_says_what_is_packed_and_why() -> None:
     assert short.plan.layer.unpacked
     assert short.choices["scan weights"].startswith("4.254 KB packed: 4 rows use them;")
     assert plan_layer(layer.cell, np.dtype("f4"), 5, 1, 512, 512, reuse=True).layer.unpacked == 0
+
+
+def test_how_many_rows_are_too_few_goes_by_vectors() -> None:
+    lanes = 8
+    whole, rest = SHORT_VECTORS * lanes, SHORT_VECTORS_AND_REST * lanes
+    short, long = UNPACKED_ROWS_OF_SHORT, UNPACKED_ROWS
+    for k, few in ((whole - lanes, short), (whole, long), (rest - 1, short), (rest + 1, long)):
+        assert few_rows(k, lanes, 1) == few
+    assert few_rows(rest, lanes, LARGE_BYTES + 1) == UNPACKED_ROWS_OF_LARGE
+    assert few_rows(rest + 1, lanes, LARGE_BYTES + 1) == long
 
 
 @pytest.fixture

@@ -35,10 +35,13 @@ def each(state: Any) -> tuple[Any, ...]:
 
 
 def train(layer: Any, x: Any) -> list[bytes]:
-    """The bits of everything that a layer computes from x."""
-    output, final, tape = layer.forward(x)
+    """The bits of everything that a layer computes from x and some initial state."""
+    shape = (layer.num_layers * layer.directions, x.shape[1], layer.hidden_size)
+    states = [normal(shape, x.dtype, 7 + i) for i in range(len(layer.cell.states))]
+    state = tuple(states) if len(states) > 1 else states[0]
+    output, final, tape = layer.forward(x, state)
     grads = layer.backward(tape, np.ones_like(output), final)
-    called, called_final = layer(x)
+    called, called_final = layer(x, state)
     arrays = [called, *each(called_final), output, *each(final), grads.x, *each(grads.state)]
     return [a.tobytes() for a in (*arrays, grads.flat)]
 
@@ -115,7 +118,10 @@ SHAPES = [  # T, N, I, H
     (7, 1, 5, 200),  # the hidden units are shared
     (5, 3, 9, 515),
     (9, 12, 6, 40),  # the batch is shared
-    (40, 33, 17, 19),
+    (43, 33, 17, 19),  # the last block is shorter
+    (3, 520, 5, 7),  # stripes
+    (1, 7, 64, 512),  # unpacked
+    (1, 9, 64, 512),
     (3, 50, 64, 256),  # unpacked input
     (1, 1, 64, 1024),
 ]

@@ -108,14 +108,20 @@ def count_words(memory: Mapping[str, Any]) -> int:
     return max(1, sum(key.startswith("yt") for key in memory))
 
 
+def by_step(given: Any, count: int) -> Any:
+    """What is given by step in a row, as many of the first ones as there are."""
+    if not isinstance(given, Mapping):
+        return given
+    return [given[t] for t in range(min(count, len(given))) if t in given]
+
+
 def first_words(time: int, embeddings: Columns) -> Sequence[ArrayLike]:
     """The first T of the embeddings, or TypeError or ValueError."""
     count = check_integer("T", time, least=1)
-    if isinstance(embeddings, Mapping):
-        embeddings = [embeddings[t] for t in range(count) if t in embeddings]
-    if len(embeddings) < count:
-        raise ValueError(f"embeddings must be at least T = {count} columns, got {len(embeddings)}")
-    return embeddings[:count]
+    words: Sequence[ArrayLike] = by_step(embeddings, count)
+    if len(words) < count:
+        raise ValueError(f"embeddings must be at least T = {count} columns, got {len(words)}")
+    return words[:count]
 
 
 def _is(one: Any, other: Any) -> bool:
@@ -196,13 +202,15 @@ class Model:
             joined = np.concatenate(columns)
         if joined.dtype.kind not in "fiub":
             raise TypeError(f"{name} must be numbers, got {joined.dtype.name}")
-        return joined.reshape(len(columns), -1).astype(self.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            return joined.reshape(len(columns), -1).astype(self.dtype, copy=False)
 
     def state(self, name: str, value: ArrayLike) -> Array:
         """A state (H, 1) as one dimension."""
         array = as_array(name, value)
         check_shape(name, array, (len(self.u), 1), "(H, 1)")
-        return array[:, 0].astype(self.dtype)
+        with np.errstate(over="ignore"):
+            return array[:, 0].astype(self.dtype)
 
     def check_gradients(self, d_u: Array, d_v: Array, d_w: Array) -> None:
         """TypeError or ValueError unless they are arrays for the gradients."""

@@ -46,10 +46,14 @@ def train_while_finite(
     if fine.all():
         return
     wrong = int(fine.argmin())
-    for array, value in zip(state, before, strict=True):
-        array[...] = value
+    _restore(state, before)
     run(wrong)
     raise not_finite(step, first + wrong)
+
+
+def _restore(arrays: Sequence[Array], values: Sequence[Array]) -> None:
+    for array, value in zip(arrays, values, strict=True):
+        array[...] = value
 
 
 def step_while_finite(
@@ -63,8 +67,7 @@ def step_while_finite(
     weights : sequence of ndarray
         All that the steps change.
     do : callable
-        Does the step of this number, or returns False if the weights that it finds, or what they
-        give, are not finite.
+        Does the step of this number, or returns False if what the weights give is not finite.
     step : str
         What a step is called.
 
@@ -74,14 +77,21 @@ def step_while_finite(
         If one is not finite; the weights are those before it.
     """
     before = [array.copy() for array in weights]
+
+    def finite() -> bool:
+        return all(np.isfinite(array).all() for array in weights)
+
     done = 0
     while done < count and do(done):
         done += 1
-    if done == count and all(np.isfinite(array).all() for array in weights):
+    if done == count and finite():
         return
-    for array, value in zip(weights, before, strict=True):
-        array[...] = value
-    wrong = max(0, done - 1)
+    # Which step it was is looked for only now: what is infinite may go on for some steps.
+    _restore(weights, before)
+    wrong = 0
+    while do(wrong) and finite():
+        wrong += 1
+    _restore(weights, before)
     for number in range(wrong):
         do(number)
     raise not_finite(step, wrong)

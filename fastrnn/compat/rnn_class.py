@@ -118,9 +118,9 @@ class RNN(NamedWeights):
         self._last: tuple[Input, Kept] | None = None
         self._trained_on_words: bool | None = None
         self._trained_in_time = False
-        self._parameters = Parameters(self._specs(words=True), self.dtype)
-        #: The same for sequences of numbers, of which Wxh lies unit by unit: `_laid_out`.
-        self._of_numbers = Parameters(self._specs(words=False), self.dtype)
+        self._parameters = Parameters(self._specs(words=False), self.dtype)
+        #: The same for sequences of words, of which Wxh lies word by word: `_laid_out`.
+        self._of_words = Parameters(self._specs(words=True), self.dtype)
         self._trainers: dict[tuple[bool, bool], Trainer] = {}
         limit = 1 / math.sqrt(self.hidden_size)
         for name in ("Wxh", "Whh", "Why"):
@@ -141,9 +141,9 @@ class RNN(NamedWeights):
     def _laid_out(self, read: Input) -> Parameters:
         """The present parameters as kernels take them that read such sequences."""
         if not read.is_tokens:
-            self._copy(self._parameters, self._of_numbers)
-            return self._of_numbers
-        return self._parameters
+            return self._parameters
+        self._copy(self._parameters, self._of_words)
+        return self._of_words
 
     def _copy(self, source: Parameters, to: Parameters) -> None:
         if source is not to:
@@ -169,12 +169,11 @@ class RNN(NamedWeights):
             Of every step, or of the last one; between 0 and 1.
         """
         read = self._read("x", x)
-        y, kept = self._run(read, keep=True)
+        y, kept = self._run(read, self._laid_out(read), keep=True)
         self._last = read, kept
         return y
 
-    def _run(self, read: Input, *, keep: bool) -> tuple[Array, Kept]:
-        held = self._laid_out(read)
+    def _run(self, read: Input, held: Parameters, *, keep: bool) -> tuple[Array, Kept]:
         last = np.empty((read.batch, self.hidden_size), self.dtype)
         kept = recurrence.forward(
             RNN_TANH, read, States(last.reshape(-1), 0, last.size, given=False), self.hidden_size,
@@ -214,11 +213,11 @@ class RNN(NamedWeights):
         )
         check_shape("y_pred", y, shape, "(N, T, O)" if every else "(N, O)")
         targets = self._targets("y_true", y_true, read, every)
-        last = self._last
+        last, held = self._last, self._laid_out(read)
         if last is None or not same_sequences(last[0], read):
-            last = read, self._run(read, keep=True)[1]
+            last = read, self._run(read, held, keep=True)[1]
         d = ((y - targets.reshape(shape)) / y.size).astype(self.dtype)
-        kept, held = last[1], self._laid_out(read)
+        kept = last[1]
         grads = np.empty_like(held.flat)
         views = held.views_of(held.parts_of(grads))
         carry = np.zeros((1, 1, read.batch, self.hidden_size), self.dtype)
@@ -365,7 +364,7 @@ class RNN(NamedWeights):
 
     def _outputs(self, read: Input, together: int) -> Array:
         """Outputs of sequences that are given batch by batch."""
-        parts = []
+        parts, held = [], self._laid_out(read)
         for start in range(0, read.batch, together):
             part = slice(start, min(start + together, read.batch))
             batch = part.stop - part.start
@@ -375,7 +374,7 @@ class RNN(NamedWeights):
             else:
                 rows = read.floats.reshape(read.batch, read.time, -1)[part].swapaxes(0, 1)
                 some = read._replace(batch=batch, floats=np.ascontiguousarray(rows).reshape(-1))
-            parts.append(self._run(some, keep=False)[0])
+            parts.append(self._run(some, held, keep=False)[0])
         return np.concatenate(parts)
 
     def _trainer(self, held: Parameters, every: bool, *, words: bool) -> Trainer:

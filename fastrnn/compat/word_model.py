@@ -39,6 +39,7 @@ from fastrnn.compat._sentence import (
     Columns,
     Memory,
     Model,
+    by_step,
     check_targets,
     count_words,
     first_words,
@@ -307,17 +308,10 @@ def rnn_backprop(
     check_shape("memory", memory.y, (len(x), model.outputs), "(T, K)")
     reach = check_integer("bptt_truncate", bptt_truncate, least=0)
     model.check_gradients(dU, dV, dW)
-    wanted = _by_step(output_t, len(x))
+    wanted = by_step(output_t, len(x))
     targets = check_targets("output_t", wanted, len(x), model.outputs)
     model.learn("output_t", x, memory, targets, reach, (dU, dV, dW))
     return dU, dV, dW
-
-
-def _by_step(targets: Targets, count: int) -> Any:
-    """Targets by step in a row, as many of the first ones as there are."""
-    if not isinstance(targets, Mapping):
-        return targets
-    return [targets[t] for t in range(count) if t in targets]
 
 
 def gd_step(
@@ -379,7 +373,7 @@ def train(
     TypeError, ValueError
         For a wrong argument, before any work.
     ArithmeticError
-        If a word has no finite probabilities; the weights are the last ones that gave some.
+        If the weights or what they give are not finite; they are the last ones that were.
     """
     rate = check_number("learning_rate", learning_rate)
     epochs = check_integer("nepoch", nepoch, least=0)
@@ -389,10 +383,14 @@ def train(
     model = Model(input_weights, internal_state_weights, output_weights)
     x = model.columns("embeddings", words)
     state = model.state("prev_memory", prev_memory)
-    check_finite("embeddings", x)
-    check_finite("prev_memory", state)
+    numbers = {
+        "embeddings": x, "prev_memory": state, "input_weights": model.u,
+        "internal_state_weights": model.w, "output_weights": model.v,
+    }  # fmt: skip
+    for name, array in numbers.items():
+        check_finite(name, array, f" in {model.dtype.name}")
     model.check_gradients(dU, dV, dW)
-    targets = check_targets("output_t", _by_step(output_t, len(x)), len(x), model.outputs)
+    targets = check_targets("output_t", by_step(output_t, len(x)), len(x), model.outputs)
     one_hot_places("output_t", targets, len(x), model.outputs)
     places = one_hot_places("output_mapper", _in_order(output_mapper), len(x), model.outputs)
     wanted = targets.astype(model.dtype)
@@ -401,16 +399,17 @@ def train(
 
     def step(epoch: int) -> bool:
         memory = model.read(x, state)
-        # Of what is not finite anywhere, the last word's probabilities all are not.
+        # Of what is no number anywhere, the last word's probabilities all are not.
         if not math.isfinite(memory.y[-1, 0]):
             return False
-        if epoch == every * len(losses):
+        if epoch == every * len(losses):  # and not if it is done again
             losses.append(_bits(memory.y, places))
             now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
             print(f"{now}: Loss after  epoch={epoch}: {losses[-1]:f}")
             sys.stdout.flush()
         model.learn("output_t", x, memory, wanted, reach, (dU, dV, dW))
-        gd_step(rate, dU, dW, dV, *weights)
+        with np.errstate(over="ignore", invalid="ignore"):
+            gd_step(rate, dU, dW, dV, *weights)
         return True
 
     step_while_finite(epochs, weights, step, "epoch")

@@ -120,7 +120,8 @@ def split_line(path: Path, number: int, line: bytes, dimension: int) -> tuple[by
     """The word of a line, and its numbers as they are written."""
     parts = line.count(b" ")
     if parts >= dimension:
-        word = line.rsplit(b" ", dimension)[0]
+        exactly = parts == dimension
+        word = line.partition(b" ")[0] if exactly else line.rsplit(b" ", dimension)[0]
         *before, last = _BLANK.split(word)
         if not word or (last and not (before and is_number(last))):
             return word, line[len(word) + 1 :]
@@ -128,10 +129,13 @@ def split_line(path: Path, number: int, line: bytes, dimension: int) -> tuple[by
     numbered = 0
     while numbered < parts and is_number(pieces[-1 - numbered]):
         numbered += 1
-    wrong = ""
     if numbered == dimension:
-        wrong = ", and one space between them"
-    elif numbered < min(parts, dimension):
+        raise DataFileError(
+            f"{path}, line {number}: must have a word and {dimension} numbers with one space "
+            f"between them, got {shown(line)}"
+        )
+    wrong = ""
+    if numbered < min(parts, dimension):
         wrong = f" behind {shown(pieces[-1 - numbered])}, which is none"
     raise DataFileError(
         f"{path}, line {number}: must have a word and {dimension} numbers, got {shown(pieces[0])} "

@@ -76,6 +76,7 @@ class Layer(NamedTuple):
     copies: int
     x_part: int
     r_delta: int
+    #: Rows of x, forward those of each thread, or packed for gradients.
     row_panels: int
     #: One for each thread of a team, so many elements apart.
     scratch: int
@@ -106,16 +107,17 @@ def input_parts(work, scratch, x, tokens, lengths, w_ih, start, count, at, place
 
     They stand from the place of time `at` on; that of time 0 and row 0 is, or would be, `place`.
 
-    Of a team that shares the batch each thread makes the rows that it scans itself, those of all
-    times in one product: time by time, an LSTM of 64 units and 16 sequences took 1.1 times as long.
+    Of a team that shares the batch each thread makes the rows that it scans itself, but for tokens
+    and `RAGGED` sequences those of all times in one product: time by time, an LSTM of 64 units and
+    16 sequences took 1.1 times as long.
     """
     s = p.scan
     gates_hidden = GATES * s.hidden
     first_row, end_row = (0, s.batch) if s.together else share(s.batch, team)
-    first, end = first_row, end_row
+    first, end, rows = first_row, end_row, end_row - first_row
     if RAGGED and not s.together:
         first, end = running(lengths, start + 1, first, end)
-    copies = not (RAGGED or p.tokens) and end - first < s.batch
+    copies = count > 1 and not (RAGGED or p.tokens) and end - first < s.batch
     rows_of_x = p.row_panels + first * p.block * p.inputs
     if copies:
         numbers = (end - first) * p.inputs
@@ -127,7 +129,7 @@ def input_parts(work, scratch, x, tokens, lengths, w_ih, start, count, at, place
         stretches, end = 1, first + count * (end - first)
     for stretch in range(stretches):
         of_x = (start + stretch) * s.batch
-        to = place + (at * s.batch + stretch * (end_row - first_row)) * gates_hidden
+        to = place + (at + stretch) * rows * gates_hidden
         if p.tokens:
             if s.by_units:
                 first, end = share(count * s.batch, team)
@@ -178,7 +180,7 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
             at = 0 if s.direction > 0 else count - early
             input_parts(work, scratch, x, tokens, lengths, w_ih, start + at, early, at, place,
                         part, p)  # fmt: skip
-            if s.by_units or p.unpacked:
+            if s.together:
                 wait(team)
             scan_forward(h, memory, saved, work, scratch, work, place, w_hh, units,
                          work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,

@@ -97,7 +97,8 @@ class Scan(NamedTuple):
     late: int
     #: Whether a team shares the hidden units, and meets after every step, or the rows of the batch.
     by_units: int
-    #: Whether the input parts of all rows stand together.
+    #: Whether the input parts of all rows stand together: where a team shares the units, or weights
+    #: are read unpacked, whose dot products of other rows would add in another order.
     together: int
 
 
