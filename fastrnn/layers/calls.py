@@ -71,11 +71,9 @@ class PreparedLayers:
         """
         dtype = self._dtype
         ends = np.empty(self._states, dtype)
-        given = states is not None
-        if states is not None:
-            for i, value in enumerate(states):
-                ends[i] = value
-        flat = ends.ravel()
+        for i, value in enumerate(states or ()):
+            ends[i] = value
+        flat, given = ends.ravel(), states is not None
         nothing = recurrence.empty(dtype)
         floats, tokens = x.floats, x.tokens
         for layer in self._layers:

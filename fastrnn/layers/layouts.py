@@ -132,7 +132,7 @@ class Layouts(Generic[State]):
 
     def _state_out(self, states: Array, batched: bool) -> State:
         """Each state of (S, L*D, N, H)."""
-        if len(states) == 1:
+        if len(states) == 1:  # 0.3 us less than by the list
             return cast(State, states[0] if batched else states[0, :, 0])
         kinds = range(len(states))  # 0.5 us less than the array's own iterator
         return cast(State, tuple([states[i] if batched else states[i, :, 0] for i in kinds]))

@@ -29,7 +29,7 @@ class OneHot:
     tokens: ArrayLike
 
 
-@dataclass(slots=True)  # not frozen: that takes 1 us longer to make
+@dataclass(slots=True)  # frozen, it takes 0.6 us longer to make
 class Tape:
     """What `backward` needs of one `forward`. It refers to the input; do not change that before.
 
