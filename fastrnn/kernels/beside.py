@@ -11,7 +11,7 @@ from typing import NamedTuple
 from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.team import share
 from fastrnn.simd.beside import ROWS, both_products
-from fastrnn.simd.cpu import VECTOR_BYTES
+from fastrnn.simd.vector import lanes_of
 
 #: Steps of a sequence for which some of its input parts are left to the scan: an LSTM of 25 takes
 #: 0.97 of the time with 100 units, 0.93 with 128 (Zen 4).
@@ -58,7 +58,7 @@ def due(i, count, direction, columns, lanes, team, beside):
 def multiply_beside(c, c_offset, h, h_offset, panels, panel_offset, k, vectors,
                     x_part, x_offset, columns, time, vector, x, x_start, beside):  # fmt: skip
     """c = h @ panel, and a vector of the input parts (`ROWS` times from `time` on, columns)."""
-    lanes = VECTOR_BYTES // c.itemsize
+    lanes = lanes_of(c)
     wide, first = beside.base + 1, 0
     if vector >= beside.extra * wide:
         first, wide = beside.extra * wide, beside.base

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 from fastrnn.kernels.jit import kernel
-from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.functions import exp, sigmoid, tanh, where
 from fastrnn.simd.memory import load, store
-from fastrnn.simd.vector import keep_lanes, lane_sum
+from fastrnn.simd.vector import keep_lanes, lane_sum, lanes_of
 
 #: Codes of nonlinearities.
 RELU, SIGMOID, TANH = 0, 1, 2
@@ -17,7 +16,7 @@ RELU, SIGMOID, TANH = 0, 1, 2
 @kernel
 def activate(c, offset, count, kind):
     """Apply a nonlinearity to `count` numbers, which are whole vectors."""
-    lanes = VECTOR_BYTES // c.itemsize
+    lanes = lanes_of(c)
     if kind == RELU:
         for i in range(offset, offset + count, lanes):
             value = load(c, i, lanes)
@@ -33,7 +32,7 @@ def activate(c, offset, count, kind):
 @kernel
 def slope(d, d_offset, c, offset, count, kind):
     """Multiply gradients by the nonlinearity's slope, from its values `c`."""
-    lanes = VECTOR_BYTES // d.itemsize
+    lanes = lanes_of(d)
     for i in range(0, count, lanes):
         value, gradient = load(c, offset + i, lanes), load(d, d_offset + i, lanes)
         if kind == RELU:
@@ -51,7 +50,7 @@ def add_dots(sums, s_offset, a, a_offset, b, b_offset, rows, columns, wide, adds
 
     Each is a vector of sums that `fold_dots` adds up: ``sums`` (rows, columns, lanes).
     """
-    lanes = VECTOR_BYTES // a.itemsize
+    lanes = lanes_of(a)
     kept = lanes if adds else 0
     step = columns * lanes
     # Four rows share what is loaded of B, and their sums are independent.
@@ -87,7 +86,7 @@ def add_dots(sums, s_offset, a, a_offset, b, b_offset, rows, columns, wide, adds
 @kernel
 def fold_dots(c, c_offset, row_stride, column_stride, sums, s_offset, rows, columns):
     """C (rows, columns), at any strides, from what `add_dots` summed."""
-    lanes = VECTOR_BYTES // c.itemsize
+    lanes = lanes_of(c)
     for i in range(rows):
         for j in range(columns):
             total = lane_sum(load(sums, s_offset + (i * columns + j) * lanes, lanes))
@@ -103,7 +102,7 @@ def softmax_columns(d, d_offset, z, offset, weights, w_offset, targets, order, f
     -weight * log softmax(z)[target] is returned, otherwise 0; the class of column n is
     ``targets[order[first + n]]``, its weight ``weights[w_offset + n]``.
     """
-    lanes = VECTOR_BYTES // z.itemsize
+    lanes = lanes_of(z)
     loss = 0.0
     for j in range(0, wide, lanes):
         top = load(z, offset + j, lanes)
@@ -142,7 +141,7 @@ def decay(grads, params, offset, rows, columns, stride, rate):
 
     Sum of the gradient's absolute values before that, and of the squares of W.
     """
-    lanes = VECTOR_BYTES // grads.itemsize
+    lanes = lanes_of(grads)
     size = square = load(grads, offset, 0)
     for i in range(rows):
         for j in range(0, columns, lanes):

@@ -12,9 +12,8 @@ from typing import Any
 
 from fastrnn.kernels.panels import ROWS, panel_at, split
 from fastrnn.kernels.product import multiply_panel
-from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import load, load_each, store, store_each
-from fastrnn.simd.vector import add_each
+from fastrnn.simd.vector import add_each, lanes_of
 
 GATES = EARLY = STATES = LAST = 1
 SAVED = OTHERS = EARLY_KEPT = 0
@@ -30,7 +29,7 @@ def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
 
     Of `RAGGED` sequences, rows of fewer `lengths` are left out.
     """
-    lanes = VECTOR_BYTES // h.itemsize
+    lanes = lanes_of(h)
     batch, hidden = s.batch, s.hidden
     panel_count, panel_base, panel_extra = split((hidden + lanes - 1) // lanes, s.width)
     group_count, group_base, group_extra = split(end_row - first_row, ROWS)
@@ -79,7 +78,7 @@ def late_backward(x_delta, x_delta_offset, carry, scratch, scratch_offset, h, me
 
     Of `RAGGED` sequences, rows of fewer `lengths` are left out.
     """
-    lanes = VECTOR_BYTES // h.itemsize
+    lanes = lanes_of(h)
     batch, hidden = s.batch, s.hidden
     gates_hidden = GATES * hidden
     panel_count, panel_base, panel_extra = split((hidden + lanes - 1) // lanes, s.back_width)

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastrnn.kernels.jit import kernel
-from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.functions import exp, sigmoid, where
 from fastrnn.simd.memory import load, store
-from fastrnn.simd.vector import keep_lanes, lane_max, lane_sum
+from fastrnn.simd.vector import keep_lanes, lane_max, lane_sum, lanes_of
 
 activation: Any = None
 activation_back: Any = None
@@ -20,7 +19,7 @@ activation_back: Any = None
 @kernel
 def largest_of_row(logits, row, columns):
     """The largest of a row of logits, NaN if one is NaN."""
-    lanes = VECTOR_BYTES // logits.itemsize
+    lanes = lanes_of(logits)
     largest = keep_lanes(load(logits, row, columns), columns, logits[row])
     for j in range(lanes, columns, lanes):
         left = columns - j
@@ -32,7 +31,7 @@ def largest_of_row(logits, row, columns):
 @kernel
 def grow_row(logits, row, columns, top):
     """Replace a row of logits by exp(logits - top); their sum."""
-    lanes = VECTOR_BYTES // logits.itemsize
+    lanes = lanes_of(logits)
     mass = load(logits, row, 0)
     for j in range(0, columns, lanes):
         left = columns - j
@@ -45,7 +44,7 @@ def grow_row(logits, row, columns, top):
 @kernel
 def scale_row(logits, row, columns, factor):
     """Multiply a row by a number."""
-    lanes = VECTOR_BYTES // logits.itemsize
+    lanes = lanes_of(logits)
     for j in range(0, columns, lanes):
         left = columns - j
         store(logits, row + j, left, load(logits, row + j, left) * factor)
@@ -87,7 +86,7 @@ def sigmoid_cross_entropy(logits, offset, targets, first, rows, columns, scale):
     The targets (rows, columns) are 0 or 1; the logits are replaced by their gradient times
     `scale`: (sigmoid(logits) - targets) * scale / columns.
     """
-    lanes = VECTOR_BYTES // logits.itemsize
+    lanes = lanes_of(logits)
     total = 0.0
     factor = scale / columns
     for i in range(rows * columns):
@@ -110,7 +109,7 @@ def squared_error(outputs, offset, targets, first, rows, columns, scale):
     The outputs z (rows, columns) are replaced by their gradient times `scale`:
     2 (g(z) - target) g'(z) * scale / columns.
     """
-    lanes = VECTOR_BYTES // outputs.itemsize
+    lanes = lanes_of(outputs)
     factor = 2 * scale / columns
     total = 0.0
     for i in range(0, rows * columns, lanes):
@@ -128,7 +127,7 @@ def subtract_one_hot(d, d_offset, y, wanted, rows, columns):
 
     The number of the first that is not, or -1.
     """
-    lanes = VECTOR_BYTES // y.itemsize
+    lanes = lanes_of(y)
     for i in range(rows):
         row = i * columns
         total = largest = load(wanted, row, 0)

@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastrnn.kernels.jit import kernel
-from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.functions import where
 from fastrnn.simd.matvec import descent, row_dots, weighted_rows
 from fastrnn.simd.memory import load, store
+from fastrnn.simd.vector import lanes_of
 
 step_forward: Any = None
 step_backward: Any = None
@@ -29,7 +29,7 @@ def matvec(c, c_offset, w, w_offset, x, x_offset, rows, k, add, descending):
 @kernel
 def vecmat(c, c_offset, w, w_offset, d, d_offset, rows, columns, descending):
     """C (columns,)  =  d (rows,) W (rows, columns)."""
-    lanes = VECTOR_BYTES // c.itemsize
+    lanes = lanes_of(c)
     start, stride, first, step = w_offset, columns, d_offset, 1
     if descending:
         start, stride = w_offset + (rows - 1) * columns, -columns
@@ -57,7 +57,7 @@ def descend(w, w_offset, d, d_offset, d_stride, x, x_offset, x_stride,
 
     Rows of X have whole vectors, with zeros behind their last number.
     """
-    lanes = VECTOR_BYTES // w.itemsize
+    lanes = lanes_of(w)
     start, stride, first, step = w_offset, columns, d_offset, 1
     if descending:
         start, stride = w_offset + (rows - 1) * columns, -columns
@@ -83,7 +83,7 @@ def _subtract(w, at, left, value):
 @kernel
 def descend_row(w, w_offset, g, g_offset, columns, rate, limit):
     """W (columns,)  -=  rate * clip(g); `g` is zero after it."""
-    lanes = VECTOR_BYTES // w.itemsize
+    lanes = lanes_of(w)
     for j in range(0, columns, lanes):
         left = columns - j
         value = load(g, g_offset + j, left)
@@ -94,7 +94,7 @@ def descend_row(w, w_offset, g, g_offset, columns, rate, limit):
 @kernel
 def add_row(c, c_offset, weight, row, r_offset, columns):
     """C (columns,)  +=  weight * row."""
-    lanes = VECTOR_BYTES // c.itemsize
+    lanes = lanes_of(c)
     for j in range(0, columns, lanes):
         left = columns - j
         value = load(c, c_offset + j, left) + weight * load(row, r_offset + j, left)
@@ -108,7 +108,7 @@ def advance(h, now, before, w, w_offset, bias, x, places, values, first, end, un
     Where it `starts`, the state at `before` is zero and not multiplied. The weights W (units,
     units), b and those of an input, ``x + place * units``, stand in `w` from these offsets on.
     """
-    lanes = VECTOR_BYTES // h.itemsize
+    lanes = lanes_of(h)
     if not starts:
         matvec(h, now, w, w_offset, h, before, units, units, False, descending)
     for j in range(0, units, lanes):
@@ -128,7 +128,7 @@ def retreat(delta, d_offset, d_h, dh_offset, h, now, before, bias, x, places, va
     It is also added to the gradients of the bias and of the weights of the inputs
     first .. end - 1, which stand in `delta` from `bias` and from ``x + place * units`` on.
     """
-    lanes = VECTOR_BYTES // h.itemsize
+    lanes = lanes_of(h)
     for j in range(0, units, lanes):
         left = units - j
         old, new = load(h, before + j, left), load(h, now + j, left)
@@ -146,7 +146,7 @@ def retreat_rows(delta, d_offset, d_h, dh_offset, e, e_offset, adds, h, now, bef
 
     Those of the states are `d_h`, and `e` besides where it `adds`.
     """
-    lanes = VECTOR_BYTES // h.itemsize
+    lanes = lanes_of(h)
     for j in range(0, count, lanes):
         left = count - j
         old, new = load(h, before + j, left), load(h, now + j, left)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.team import share
-from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import copy_transposed, load, store
+from fastrnn.simd.vector import lanes_of
 
 #: Rows of the batch that are multiplied by a panel before a cell's equations run on them.
 ROWS = 96
@@ -98,7 +98,7 @@ def pack(panels, panel_offset, b, b_offset, k_stride, column_stride, k, columns,
     if column_stride == 1:
         pack_steps(panels, panel_offset, b, b_offset, 0, k_stride, 1, k, columns, width, team)
         return
-    lanes = VECTOR_BYTES // b.itemsize
+    lanes = lanes_of(b)
     count, base, extra = split((columns + lanes - 1) // lanes, width)
     first_panel, end_panel = share(count, team)
     column, _ = panel_at(first_panel, base, extra, lanes)
@@ -120,7 +120,7 @@ def pack_steps(panels, panel_offset, b, b_offset, step_stride, row_stride, steps
 
     Element (t, n, j) is ``b[b_offset + t * step_stride + n * row_stride + j]``.
     """
-    lanes = VECTOR_BYTES // b.itemsize
+    lanes = lanes_of(b)
     count, base, extra = split((columns + lanes - 1) // lanes, width)
     first_panel, end_panel = share(count, team)
     first_column, _ = panel_at(first_panel, base, extra, lanes)
@@ -148,7 +148,7 @@ def clear_behind(panels, panel_offset, steps, rows, columns, width, lengths, now
 
     `now` is the number of the first step.
     """
-    lanes = VECTOR_BYTES // panels.itemsize
+    lanes = lanes_of(panels)
     count, base, extra = split((columns + lanes - 1) // lanes, width)
     first_panel, end_panel = share(count, team)
     k = steps * rows
@@ -169,7 +169,7 @@ def pack_gates(panels, panel_offset, w, gates, k, units, width, team):
     Row k of a panel has its units of the first gate, then of the second, and so on; the panel of
     unit j begins at element ``gates * k * j``. `split_units` says which units they have.
     """
-    lanes = VECTOR_BYTES // w.itemsize
+    lanes = lanes_of(w)
     count, base, extra, tail = split_units(units, gates, width, lanes)
     first_panel, end_panel = share(count, team)
     if tail and end_panel == count:
@@ -194,7 +194,7 @@ def pack_gates(panels, panel_offset, w, gates, k, units, width, team):
 @kernel
 def _pack_strided(panels, start, wide, b, b_offset, k_stride, column_stride, k, columns):
     """Copy the next `lanes` columns of B, or the fewer that are left."""
-    lanes = VECTOR_BYTES // b.itemsize
+    lanes = lanes_of(b)
     if k_stride == 1 and k >= lanes:
         for i in range(0, k, lanes):
             i = min(i, k - lanes)

@@ -8,7 +8,7 @@ from fastrnn.simd.cpu import VECTOR_BYTES, second_cache
 from fastrnn.simd.dots import dots
 from fastrnn.simd.memory import copy_transposed, load, store
 from fastrnn.simd.tile import K_BLOCK, LINE, LINES_AHEAD, UNROLL, tile
-from fastrnn.simd.vector import all_zero
+from fastrnn.simd.vector import all_zero, lanes_of
 
 #: Bytes of B that all rows of A are multiplied by before those that follow, of which each tile
 #: brings a part nearer: both stay in the second-level cache. Where the third level gives 25 GB/s
@@ -32,7 +32,7 @@ def product(
     vectors, for those that are partly outside of C, and behind it `K_BLOCK` vectors. A of adjacent
     rows may be read a vector beyond its end. `address` is `fastrnn.kernels.jit.tile_address`.
     """
-    lanes = VECTOR_BYTES // c.itemsize
+    lanes = lanes_of(c)
     panel_count, base, extra = split((columns + lanes - 1) // lanes, width)
     at_once = max(1, BLOCK_BYTES // (min(k, K_BLOCK) * width * VECTOR_BYTES)) if k else 1
     for k_start in range(0, k, K_BLOCK):
@@ -55,7 +55,7 @@ def _multiply_block(
     k_start, k_end, first_panel, end_panel, panel_count, base, extra,
 ):  # fmt: skip
     """The part of `product` of k_start .. k_end - 1 and of some panels of B."""
-    lanes = VECTOR_BYTES // c.itemsize
+    lanes = lanes_of(c)
     k_size = k_end - k_start
     tile_count, tile_base, tile_extra = split(rows, tile_rows)
     copy_offset = scratch_offset + tile_rows * tile_columns
@@ -157,7 +157,7 @@ def product_unpacked(c, c_offset, c_stride, a, a_offset, a_stride, b, b_offset,
 
 @kernel
 def _copy_part(c, c_offset, c_stride, part, part_offset, part_stride, rows, columns, add):
-    lanes = VECTOR_BYTES // c.itemsize
+    lanes = lanes_of(c)
     for row in range(rows):
         for j in range(0, columns, lanes):
             at = c_offset + row * c_stride + j
@@ -170,7 +170,7 @@ def _copy_part(c, c_offset, c_stride, part, part_offset, part_stride, rows, colu
 @kernel
 def copy(target, target_offset, source, source_offset, count):
     """Copy `count` adjacent numbers; numbers that overlap must move towards the front."""
-    lanes = VECTOR_BYTES // target.itemsize
+    lanes = lanes_of(target)
     for i in range(0, count, lanes):
         store(target, target_offset + i, count - i, load(source, source_offset + i, count - i))
 
@@ -178,7 +178,7 @@ def copy(target, target_offset, source, source_offset, count):
 @kernel
 def fill_rows(c, c_offset, c_stride, row, rows, columns):
     """Set every row of C to `row`, or to zero where `row` is empty."""
-    lanes = VECTOR_BYTES // c.itemsize
+    lanes = lanes_of(c)
     value = load(row, 0, 0)
     for i in range(rows):
         for j in range(0, columns, lanes):
@@ -190,7 +190,7 @@ def fill_rows(c, c_offset, c_stride, row, rows, columns):
 @kernel
 def is_zero(a, a_offset, a_stride, rows, columns):
     """Whether all of A (rows, columns) is zero."""
-    lanes = VECTOR_BYTES // a.itemsize
+    lanes = lanes_of(a)
     for i in range(rows):
         for j in range(0, columns, lanes):
             if not all_zero(load(a, a_offset + i * a_stride + j, columns - j)):
@@ -201,7 +201,7 @@ def is_zero(a, a_offset, a_stride, rows, columns):
 @kernel
 def column_sums(sums, a, a_offset, a_stride, rows, columns, add):
     """sums (columns,)  =  or +=  the sum of the rows of A."""
-    lanes = VECTOR_BYTES // a.itemsize
+    lanes = lanes_of(a)
     for j in range(0, columns, lanes):
         total = load(sums, j, columns - j if add else 0)
         for i in range(rows):

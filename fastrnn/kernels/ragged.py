@@ -8,8 +8,8 @@ from __future__ import annotations
 from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.product import fill_rows
 from fastrnn.kernels.team import Team
-from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import load, store
+from fastrnn.simd.vector import lanes_of
 
 GATES = 1
 APART = OTHERS = 0
@@ -57,7 +57,7 @@ def hold(h, memory, now, before, slot_now, slot_before, first_row, end_row, colu
     for n in range(first_row, end_row):
         to_h = (now * batch + n) * s.stride + s.column
         of_h = (before * batch + n) * s.stride + s.column
-        for j in range(column, end, VECTOR_BYTES // h.itemsize):
+        for j in range(column, end, lanes_of(h)):
             left = end - j
             if s.direction < 0:
                 held = load(h, of_h + j, left)

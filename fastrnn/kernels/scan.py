@@ -48,9 +48,8 @@ from fastrnn.kernels.panels import (
 from fastrnn.kernels.product import fill_rows, multiply_panel, product_unpacked
 from fastrnn.kernels.ragged import running, shortest
 from fastrnn.kernels.team import wait
-from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import finish_uncached, load, load_each, store, store_each
-from fastrnn.simd.vector import add_each, input_deltas, recurrent_deltas
+from fastrnn.simd.vector import add_each, input_deltas, lanes_of, recurrent_deltas
 
 GATES = TOGETHER = 1
 SAVED = APART = OTHERS = UNITS = EARLY = LATE = 0
@@ -114,7 +113,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     parts and, for gates that are apart, to their recurrent parts. Of one row, those input parts
     that are not there yet are made from `x`, whose first time is at `x_start`: `beside` says which.
     """
-    lanes = VECTOR_BYTES // h.itemsize
+    lanes = lanes_of(h)
     batch, hidden = s.batch, s.hidden
     together = 1 if s.unpacked else TOGETHER
     panel_count, panel_base, panel_extra, tail = split_units(hidden, together, s.width, lanes)
@@ -267,7 +266,7 @@ def scan_backward(
     ``d_output`` (T, N, D, H), or empty where there is none.
     `panels` holds ``weight_hh`` (G * H, H) as it is.
     """
-    lanes = VECTOR_BYTES // h.itemsize
+    lanes = lanes_of(h)
     batch, hidden = s.batch, s.hidden
     gates_hidden = GATES * hidden
     panel_count, panel_base, panel_extra = split((hidden + lanes - 1) // lanes, s.back_width)

@@ -10,13 +10,13 @@ from __future__ import annotations
 from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.team import share, wait
 from fastrnn.simd.checksum import SUMS, checksum
-from fastrnn.simd.cpu import VECTOR_BYTES
+from fastrnn.simd.vector import lanes_of
 
 
 @kernel
 def _part(array, place, team):
     """Of the checksum of an array, the part of one thread; the first block has number `place`."""
-    step = SUMS * VECTOR_BYTES // array.itemsize
+    step = SUMS * lanes_of(array)
     first, end = share((array.size + step - 1) // step, team)
     return checksum(array, first * step, min(end * step, array.size), place)
 

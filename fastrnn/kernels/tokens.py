@@ -7,14 +7,14 @@ a column of ``weight_ih``.
 from __future__ import annotations
 
 from fastrnn.kernels.jit import kernel
-from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.memory import load, store
+from fastrnn.simd.vector import lanes_of
 
 
 @kernel
 def gather(c, c_offset, weights, gate_stride, token_stride, tokens, first, rows, columns):
     """Row i of C (rows, columns)  =  the weights of token ``tokens[first + i]``."""
-    lanes = VECTOR_BYTES // c.itemsize
+    lanes = lanes_of(c)
     for i in range(rows):
         source = tokens[first + i] * token_stride
         target = c_offset + i * columns
@@ -32,7 +32,7 @@ def scatter_add(
     weights, gate_stride, token_stride, d, d_offset, d_stride, tokens, first, rows, columns
 ):
     """Add row i of D (rows, columns) to the weights of token ``tokens[first + i]``."""
-    lanes = VECTOR_BYTES // d.itemsize
+    lanes = lanes_of(d)
     for i in range(rows):
         target = tokens[first + i] * token_stride
         source = d_offset + i * d_stride

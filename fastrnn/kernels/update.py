@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from fastrnn.kernels.jit import kernel
-from fastrnn.simd.cpu import VECTOR_BYTES
 from fastrnn.simd.functions import where
 from fastrnn.simd.memory import load, load_each, store, store_each
-from fastrnn.simd.vector import all_zero, lane_sum
+from fastrnn.simd.vector import all_zero, lane_sum, lanes_of
 
 SLOTS = 0
 RESTS_AT_ZERO = False
@@ -26,7 +25,7 @@ def update(params, grads, slots, first, end, h):
     ``slots`` (number, size of `grads`) is its state, `h` its numbers. Gradients are first
     multiplied by ``h.scale`` and clipped to +- ``h.limit``.
     """
-    lanes = VECTOR_BYTES // params.itemsize
+    lanes = lanes_of(params)
     for i in range(first, end, lanes):
         left = end - i
         g = load(grads, i, left)
@@ -59,7 +58,7 @@ def gradient_norm(a, size):
 @kernel
 def sum_of_squares(a, size):
     """Sum of the squares of `a`, as a float64, which float32 cannot overflow."""
-    lanes = VECTOR_BYTES // a.itemsize
+    lanes = lanes_of(a)
     total = np.float64(0.0)
     for start in range(0, size, CHUNK * lanes):
         end = min(size, start + CHUNK * lanes)

@@ -220,6 +220,17 @@ def joined(builder: ir.IRBuilder, first: ir.Value, second: ir.Value) -> ir.Value
     return builder.shuffle_vector(first, second, order)
 
 
+@intrinsic
+def lanes_of(typing_context: Any, array: Any) -> Any:
+    """Numbers of an array in one vector, as a constant: no kernel divides by it at run time."""
+    lanes = Vector(array.dtype).lanes
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        return INT(lanes)
+
+    return types.intp(array), generate
+
+
 def lane_mask(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
     """True for the first `count` lanes."""
     index = ir.Constant(ir.VectorType(INT, lanes), list(range(lanes)))
