@@ -2,7 +2,7 @@
 
 In copies of the drivers, the input's product, the packing and the products of the gradients are
 replaced by nothing; their scans are those of every call, but that they make no input parts besides
-(`fastrnn.kernels.beside`). Each block of time then reads the input parts that lie in the workspace,
+(`fastrnn.kernels.row`). Each block of time then reads the input parts that lie in the workspace,
 which a whole call left there: those of the last block. They are right for every block since the
 input repeats itself from block to block.
 """
@@ -49,7 +49,9 @@ def drivers_of(cell: Cell) -> Drivers:
     """Made from `bound.drivers`, whatever these call."""
     drivers, none = bound.drivers(cell), jit.bind(nothing)
     forward, backward = drivers.run_forward.py_func, drivers.run_backward.py_func
-    scan = jit.bind(forward.__globals__["scan_forward"].py_func, multiply_panel=none)
+    names = forward.__globals__
+    scan = jit.bind(names["scan_forward"].py_func, multiply_panel=none)
+    row = jit.bind(names["scan_row"].py_func, row_product=none)
     left_out = dict.fromkeys(("pack", "product", "column_sums", "set_zero"), none)
     return Drivers(
         jit.entry(drivers.pack_forward.py_func, cell.name),
@@ -57,7 +59,9 @@ def drivers_of(cell: Cell) -> Drivers:
         jit.entry(backward, cell.name),
         jit.entry(forward, cell.name, "scan alone", input_parts=none),
         jit.entry(backward, cell.name, "scan alone", **left_out),
-        jit.entry(forward, cell.name, "equations alone", input_parts=none, scan_forward=scan),
+        jit.entry(
+            forward, cell.name, "equations alone", input_parts=none, scan_forward=scan, scan_row=row
+        ),
     )
 
 

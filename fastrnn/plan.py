@@ -51,6 +51,13 @@ UNPACKED_VECTORS = 8
 #: then two, and the one that is in the first-level cache is taken first: `fastrnn.kernels.scan`.
 NARROW_BYTES = 256
 
+#: One row's panels are so narrow if the recurrent weights take so many bytes, more than the first-
+#: level cache or nearly so: what of a panel is still there is read first. LSTMs of 48 to 100 units
+#: take 0.86 to 0.96 of the time, GRUs of 48 to 150 0.94 to 0.98. Wide ones are faster elsewhere, by
+#: 0.95 to 0.98 for RNNs of 256 to 1024 units, and with input parts beside the scan (Zen 4).
+REREAD_ABOVE = 1 << 14
+REREAD_BELOW = 3 << 16
+
 #: What a cell keeps for its backward equations is written past the caches if it takes so much: of
 #: little of it they would spare the way from memory. With 15 MB the scan of an LSTM takes 0.81 to
 #: 0.85 of the time and of a GRU 0.78 to 0.87, training steps 0.92 to 0.98 (Emerald Rapids).
@@ -63,7 +70,7 @@ UNCACHED_BYTES = 1 << 23
 #: (``bench/limits.py beside``; Zen 4). Elsewhere it took more: eight times as many inputs 1.01 to
 #: 1.04, 64 KB of weights or less 1.00 to 1.06, 8 MB 0.96 to 1.11 from run to run, 32 MB 1.5.
 BESIDE_BYTES = 1 << 16
-BESIDE_BELOW = 1 << 23
+BESIDE_BELOW = 9 << 20
 BESIDE_INPUTS = 64
 BESIDE_RATIO = 4
 
@@ -90,15 +97,20 @@ def tile_shape(rows: int) -> tuple[int, int]:
     return ROWS_MAX, ACCUMULATORS // ROWS_MAX
 
 
-def scan_shape(rows: int, gates: int) -> tuple[int, int]:
-    """Rows, and vectors of hidden units for each gate, of the tile of a forward step."""
+def scan_shape(rows: int, gates: int, *, wide: bool) -> tuple[int, int]:
+    """Rows, and vectors of hidden units for each gate, of the tile of a forward step.
+
+    As many as there can be, if it is `wide`.
+    """
     from fastrnn.simd.cpu import ACCUMULATORS
     from fastrnn.simd.tile import ROWS_MAX, VECTORS_MAX, gates_together
 
     together = gates_together(gates)
+    high, vectors = tile_shape(rows)
+    if wide:
+        vectors = VECTORS_MAX
     if together == 1:
-        return tile_shape(rows)
-    vectors = VECTORS_MAX if rows == 1 else tile_shape(rows)[1]
+        return high, vectors
     width = max(1, vectors // together)
     return max(1, min(rows, ROWS_MAX, ACCUMULATORS // (width * together))), width
 
@@ -204,10 +216,16 @@ def plan_layer(
     more_work : int
         Multiply-adds of the same call besides this layer's.
     """
-    from fastrnn.kernels.beside import LEAST_STEPS, Beside
-    from fastrnn.kernels.jit import DISABLED, beside_address, dots_address, tile_address
+    from fastrnn.kernels.jit import (
+        DISABLED,
+        beside_address,
+        dots_address,
+        row_address,
+        tile_address,
+    )
     from fastrnn.kernels.layer import Layer
     from fastrnn.kernels.panels import ROWS
+    from fastrnn.kernels.row import LEAST_STEPS, Beside
     from fastrnn.kernels.scan import Scan
     from fastrnn.simd import dots
     from fastrnn.simd.cpu import BESIDE, STORES_LINES, lanes
@@ -225,12 +243,12 @@ def plan_layer(
     kept_bytes = time * batch * len(cell.saved) * hidden * dtype.itemsize
     whole_lines = STORES_LINES and hidden * dtype.itemsize % ALIGNMENT == 0
     block = max(1, min(time, -(-BLOCK_ROWS // max(1, batch))))
-    rows, vectors = scan_shape(batch, 1 if cell.late else gates)
     back_rows, back_vectors = tile_shape(batch)
     tile_rows, tile_width = tile_shape(BLOCK_ROWS)
 
     kept = repeated and time * batch <= KEPT_ROWS
-    weight_bytes = gates_hidden * (inputs + hidden) * dtype.itemsize
+    recurrent_bytes = gates_hidden * hidden * dtype.itemsize
+    weight_bytes = recurrent_bytes + gates_hidden * inputs * dtype.itemsize
     large = weight_bytes > LARGE_BYTES
 
     def packs(rows: int, k: int) -> bool:
@@ -241,33 +259,36 @@ def plan_layer(
     unpacked = 0
     counts = 1 if time == 1 and batch < 2 * TEAM_ROWS and not large else batch
     if not (cell.late or packs(time * batch * counts, hidden)):
-        one_stream = gates_hidden * hidden * dtype.itemsize > ONE_STREAM_BYTES
-        unpacked = 1 if one_stream else dots.columns_for(batch)
-        # Panels only say how many columns are multiplied before the equations run on them.
-        vectors = UNPACKED_VECTORS
+        unpacked = 1 if recurrent_bytes > ONE_STREAM_BYTES else dots.columns_for(batch)
     unpacked_input = not tokens and not packs(time * batch, inputs)
     packed_size = gates_hidden * (
         inputs * (not (tokens or unpacked_input)) + hidden * (not unpacked) + 2
     )
+    one_row = batch == 1 and cell.recurrent and not (cell.late or unpacked)
+    beside = (
+        one_row and time >= LEAST_STEPS and not (tokens or unpacked_input)
+        and BESIDE_INPUTS <= inputs <= BESIDE_RATIO * hidden and recurrent_bytes > BESIDE_BYTES
+    )  # fmt: skip
+    rereads = not beside and REREAD_ABOVE < recurrent_bytes <= REREAD_BELOW
+    rows, vectors = scan_shape(batch, 1 if cell.late else gates, wide=one_row and not rereads)
+    if unpacked:
+        # Panels only say how many columns are multiplied before the equations run on them.
+        vectors = UNPACKED_VECTORS
     dot_rows = min(dots.ROWS_MAX, max(1, block * batch))
     panels = -(-padded(hidden) // width // max(vectors, back_vectors))
     size, by_units = team_size(
         threads, cell, time, batch, 0 if tokens else inputs, hidden, panels, more_work
     )
-    beside = (
-        BESIDE and batch == 1 and time >= LEAST_STEPS and cell.recurrent
-        and not (cell.late or unpacked or tokens or unpacked_input)
-        and BESIDE_INPUTS <= inputs <= BESIDE_RATIO * hidden
-        and gates_hidden * hidden * dtype.itemsize > BESIDE_BYTES
-        and weight_bytes // size < BESIDE_BELOW
-    )  # fmt: skip
+    beside = BESIDE and beside and weight_bytes // size < BESIDE_BELOW
     # The plain kernels scan all rows at once.
     together = by_units or unpacked_input
     whole = together or DISABLED
     stripes = 1 if whole else max(1, batch // (BLOCK_ROWS * size))
     lines = ALIGNMENT // dtype.itemsize
     tile = K_BLOCK + max(
-        min(batch, ROWS) * max(vectors * gates, back_vectors), tile_rows * tile_width
+        min(batch, ROWS) * max(vectors * gates, back_vectors),
+        tile_rows * tile_width,
+        one_row * gates * (padded(hidden) // width + 1),
     )
     scratch_size = -(-tile * width // lines) * lines
     regions = Regions(dtype.itemsize)
@@ -292,6 +313,7 @@ def plan_layer(
             back_rows=back_rows,
             back_width=back_vectors,
             tile=tile_address(dtype),
+            row=row_address(dtype) if one_row else 0,
             unpacked=unpacked,
             dot_rows=min(dots.ROWS_MAX, max(1, batch)),
             dots=dots_address(dtype),

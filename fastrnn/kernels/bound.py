@@ -93,6 +93,7 @@ def _bound_drivers(cell: Cell, ragged: bool) -> Drivers:
     names["hold"] = jit.bind(ragged_kernels.hold, inline=True, **names)
     names["leave_out"] = jit.bind(ragged_kernels.leave_out, **names)
     names["scan_forward"] = jit.bind(primitives.scan_forward, step=step, **names)
+    names["scan_row"] = jit.bind(primitives.scan_row, **names)
     names["scan_backward"] = jit.bind(
         primitives.scan_backward, step=jit.bind(cell.backward), **names
     )

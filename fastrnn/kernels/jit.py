@@ -135,13 +135,23 @@ def dots_address(dtype: np.dtype[Any]) -> int:
 
 
 @functools.cache
-def beside_address(dtype: np.dtype[Any]) -> int:
-    """Address of the compiled `fastrnn.simd.beside` of one precision, as `tile_address`."""
+def row_address(dtype: np.dtype[Any]) -> int:
+    """Address of the compiled `fastrnn.simd.row.run_row` of one precision, as `tile_address`."""
     if DISABLED:
         return 0
-    from fastrnn.simd.beside import run_both, run_both_signature
+    from fastrnn.simd.row import run_row, run_row_signature
 
-    return _address(run_both, run_both_signature(numba.from_dtype(dtype)))
+    return _address(run_row, run_row_signature(numba.from_dtype(dtype)))
+
+
+@functools.cache
+def beside_address(dtype: np.dtype[Any]) -> int:
+    """Address of the compiled `fastrnn.simd.row.run_beside`, as `tile_address`."""
+    if DISABLED:
+        return 0
+    from fastrnn.simd.row import run_beside, run_beside_signature
+
+    return _address(run_beside, run_beside_signature(numba.from_dtype(dtype)))
 
 
 def _address(function: Callable[..., Any], signature: Any) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastrnn.kernels.beside import Beside, before_scan
 from fastrnn.kernels.primitives import (
     clear_behind,
     column_sums,
@@ -28,6 +27,7 @@ from fastrnn.kernels.primitives import (
     tuple_at,
 )
 from fastrnn.kernels.ragged import reaching, running, striped
+from fastrnn.kernels.row import Beside, before_scan
 from fastrnn.kernels.scan import Scan
 from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
 
@@ -36,6 +36,7 @@ APART = LATE = EARLY = SAVED = 0
 H_CARRIED = RAGGED = False
 RECURRENT = True
 scan_forward: Any = None
+scan_row: Any = None
 scan_backward: Any = None
 stripes_of: Any = None
 at_rest: Any = None
@@ -177,16 +178,20 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
         for i in range(blocks):
             start = p.block * (i if s.direction > 0 else blocks - 1 - i)
             count = min(p.block, p.time - start)
-            early = before_scan(count, p.beside)
+            early = count if RAGGED else before_scan(count, p.beside)
             at = 0 if s.direction > 0 else count - early
             input_parts(work, scratch, x, tokens, lengths, w_ih, start + at, early, at, place,
                         part, p)  # fmt: skip
             if s.together:
                 wait(team)
-            scan_forward(h, memory, saved, work, scratch, work, place, w_hh, units,
+            if s.row and not RAGGED:
+                scan_row(h, memory, saved, work, scratch, work, place, units,
                          work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,
-                         start, count, lengths, x, start * p.inputs, p.beside,
-                         part if stripes > 1 else team, s)  # fmt: skip
+                         start, count, x, start * p.inputs, p.beside, team, s)  # fmt: skip
+            else:
+                scan_forward(h, memory, saved, work, scratch, work, place, w_hh, units,
+                             work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,
+                             start, count, lengths, part if stripes > 1 else team, s)  # fmt: skip
 
 
 def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wants_state, work,

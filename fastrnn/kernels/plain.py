@@ -174,7 +174,7 @@ class _Slots:
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
-                 rests, first, count, lengths, x, x_start, beside, team, s):  # fmt: skip
+                 rests, first, count, lengths, team, s):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_forward`."""
     if not h.size:
         return
@@ -216,6 +216,10 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             keep = saved.reshape(-1, s.batch, SAVED, hidden)[now - 1]
             for c, value in enumerate(kept):
                 keep[:, c] = np.where(inside, value, 0)
+
+
+def scan_row(*arguments):
+    """`fastrnn.kernels.row.scan_row`, for which `scan_forward` stands."""
 
 
 def scan_backward(

@@ -23,6 +23,7 @@ if jit.DISABLED:
         restore_denormals,
         scan_backward,
         scan_forward,
+        scan_row,
         scatter_add,
         sealed,
         sigmoid_cross_entropy,
@@ -89,6 +90,7 @@ else:
         product,
         product_unpacked,
     )
+    from fastrnn.kernels.row import scan_row
     from fastrnn.kernels.scan import scan_backward, scan_forward
     from fastrnn.kernels.seal import sealed
     from fastrnn.kernels.tokens import gather, scatter_add
@@ -127,6 +129,7 @@ __all__ = [
     "retreat_rows",
     "scan_backward",
     "scan_forward",
+    "scan_row",
     "scatter_add",
     "sealed",
     "sigmoid_cross_entropy",

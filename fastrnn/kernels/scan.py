@@ -17,9 +17,9 @@ Layout, with T times, N rows of the batch, H hidden units, G gates and D directi
 ``units``, ``d_units`` (number of them, H)
     The cell's weights of one number for each unit, and their gradients, which are added to.
 ``x_part`` (count, N, G, H)
-    The gates' input parts for the times of this call, or of one row the first of them. If they do
-    not stand `together`, those of this thread's rows do: ``(count, end_row - first_row, G, H)``,
-    row n of a time being `n` rows behind the offset all the same.
+    The gates' input parts for the times of this call. If they do not stand `together`, those of
+    this thread's rows do: ``(count, end_row - first_row, G, H)``, row n of a time being `n` rows
+    behind the offset all the same.
 ``lengths`` (N,)
     Of each sequence, not looked at unless `RAGGED`. Behind them its states stand still, so that a
     reverse direction finds the initial ones at its last step; but h of a forward direction is zero,
@@ -34,7 +34,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastrnn.kernels.beside import due, multiply_beside
 from fastrnn.kernels.panels import (
     ROWS,
     panel_at,
@@ -87,6 +86,8 @@ class Scan(NamedTuple):
     back_width: int
     #: Address of the compiled tiles.
     tile: int
+    #: Of compiled rows where `fastrnn.kernels.row` scans, else 0.
+    row: int
     #: Columns of the dot products that read ``weight_hh`` as it is, forward; 0 if it is packed.
     unpacked: int
     dot_rows: int
@@ -103,19 +104,19 @@ class Scan(NamedTuple):
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
-                 rests, first, count, lengths, x, x_start, beside, team, s):  # fmt: skip
+                 rests, first, count, lengths, team, s):  # fmt: skip
     """Steps of the times first .. first + count - 1, in the scan's direction.
 
     Where it `rests`, the first of them is one from zero: h is not multiplied by its weights.
 
     `panels` holds `w_hh` transposed, `TOGETHER` gates in each panel; where `w_hh` is read unpacked,
     they are not looked at. `x_bias` and `r_bias` (G * H) are what is added to the gates' input
-    parts and, for gates that are apart, to their recurrent parts. Of one row, those input parts
-    that are not there yet are made from `x`, whose first time is at `x_start`: `beside` says which.
+    parts and, for gates that are apart, to their recurrent parts.
     """
     lanes = lanes_of(h)
     batch, hidden = s.batch, s.hidden
     together = 1 if s.unpacked else TOGETHER
+    streams = GATES // together
     panel_count, panel_base, panel_extra, tail = split_units(hidden, together, s.width, lanes)
     first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
     all_groups = split(end_row - first_row, ROWS)
@@ -139,7 +140,6 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             low, high = running(lengths, now, first_row, end_row)
             group_count, group_base, group_extra = split(high - low, ROWS)
         at_x = x_offset + turn * x_rows * GATES * hidden
-        later, vector, end_vector = due(i, count, s.direction, GATES * hidden, lanes, team, beside)
         if LATE:
             early_forward(h, memory, scratch, scratch_offset, x_part, at_x,
                           panels, panel_offset, x_bias, before, slot_before,
@@ -159,7 +159,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 )  # fmt: skip
                 next_size = hidden * next_vectors * lanes
             # Numbers in a row of the scratch.
-            across = GATES // together * vectors * lanes
+            across = streams * vectors * lanes
             end = min(column + wide, hidden)
             row = low
             for group in range(group_count):
@@ -186,15 +186,6 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 elif RECURRENT:
                     for gate in range(0, GATES, TOGETHER):
                         at = panel_offset + gate * gate_panels + TOGETHER * hidden * column
-                        if rows and vector < end_vector:
-                            multiply_beside(
-                                scratch, scratch_offset + gate * wide, h, from_row,
-                                panels, at, hidden, vectors,
-                                x_part, x_offset, GATES * hidden, later, vector,
-                                x, x_start, beside,
-                            )  # fmt: skip
-                            vector += 1
-                            continue
                         multiply_panel(
                             scratch, scratch_offset + gate * wide, across,
                             h, from_row, s.stride, panels, at, hidden, rows, s.rows, vectors,
@@ -232,11 +223,6 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                         j += lanes
                     n += 1 + down
                 row += rows
-        while vector < end_vector:
-            multiply_beside(scratch, scratch_offset, h, 0, panels, panel_offset, hidden, 0, x_part,
-                            x_offset, GATES * hidden, later, vector, x, x_start,
-                            beside)  # fmt: skip
-            vector += 1
         if RAGGED and some_ended:
             for first_of, end_of in ((first_row, low), (high, end_row)):
                 hold(h, memory, now, before, slot_now, slot_before, first_of, end_of,

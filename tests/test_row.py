@@ -1,4 +1,4 @@
-"""Input parts that a scan makes between its loads: the bits of the large product."""
+"""Scans of one row, and input parts that they make between their loads: the bits of all others."""
 
 from __future__ import annotations
 
@@ -12,18 +12,48 @@ from conftest import DTYPES, PLAIN, normal
 import fastrnn
 from fastrnn import plan, recurrence
 from fastrnn.cells import INDRNN, MGU
-from fastrnn.kernels.beside import LEAST_STEPS, ROWS, Beside, multiply_beside
-from fastrnn.kernels.jit import beside_address, tile_address
+from fastrnn.kernels.jit import beside_address, kernel, row_address, tile_address
 from fastrnn.kernels.panels import pack, split
 from fastrnn.kernels.product import multiply_panel, product
+from fastrnn.kernels.row import LEAST_STEPS, ROWS, Beside, make_beside
 from fastrnn.kernels.team import ALONE
 from fastrnn.plan import tile_shape
 from fastrnn.simd import cpu
+from fastrnn.simd.row import row_product
 from fastrnn.simd.tile import K_BLOCK, VECTORS_MAX
 
 pytestmark = pytest.mark.skipif(PLAIN, reason="the plain kernels make all input parts first")
 
 MARK = 12345.0
+
+
+@kernel
+def multiply_row(c, c_stride, group, h, panels, k, vectors, count, forward, address):
+    """`row_product`, which is for compiled code."""
+    row_product(address, c, 0, c_stride, group, h, 0, panels, 0, k, vectors, count, forward)
+
+
+@DTYPES
+@pytest.mark.parametrize("forward", [0, 1])
+@pytest.mark.parametrize(("gates", "across"), [(1, 1), (1, 5), (1, 8), (2, 3), (3, 2), (4, 2)])
+@pytest.mark.parametrize(("k", "count"), [(1, 1), (7, 3), (66, 2)])
+def test_a_row_times_panels_is_each_of_them_alone(
+    k: int, count: int, gates: int, across: int, forward: int, dtype: Any
+) -> None:
+    lane, vectors = cpu.lanes(dtype), gates * across
+    size, wide = vectors * lane, count * across * lane
+    h, panels = normal((k,), dtype), normal((count * k * size,), dtype, 1)
+    alone = np.empty((count, size), dtype)
+    for i in range(count):
+        multiply_panel(alone[i], 0, size, h, 0, k, panels, i * k * size, k, 1, 1, vectors,
+                       0, 0, tile_address(np.dtype(dtype)))  # fmt: skip
+    c = np.full((gates + 1, wide + 3), MARK, dtype)
+    multiply_row(c.reshape(-1), wide + 3, across, h, panels, k, vectors, count, forward,
+                 row_address(np.dtype(dtype)))  # fmt: skip
+    apart = alone.reshape(count, gates, across * lane)
+    np.testing.assert_array_equal(c[:gates, :wide].reshape(gates, count, -1), apart.swapaxes(0, 1))
+    assert (c[gates] == MARK).all()
+    assert (c[:, wide:] == MARK).all()
 
 
 @DTYPES
@@ -56,8 +86,8 @@ def test_both_products_are_those_that_are_made_alone(
     of = Beside(beside_address(np.dtype(dtype)), inputs, panel.size, base, extra)
     c, made = np.full_like(c_alone, MARK), np.full((times + 1, columns), MARK, dtype)
     for vector in range(wide // lane):
-        multiply_beside(c, 0, h, 0, panels, 0, k, vectors, made.reshape(-1), 0, columns,
-                        later, vector, x.reshape(-1), 0, of)  # fmt: skip
+        make_beside(c, 0, 0, vectors, h, 0, panels, 0, k, vectors, made.reshape(-1), 0, columns,
+                    later, vector, x.reshape(-1), 0, of)  # fmt: skip
     np.testing.assert_array_equal(c, c_alone)
     np.testing.assert_array_equal(made[later : later + ROWS], alone[later : later + ROWS])
     assert (made[:later] == MARK).all()
@@ -100,7 +130,8 @@ def test_it_is_done_where_it_pays() -> None:
     assert not made("LSTM", 100, 1, 513, 128)
     assert not made("LSTM", 100, 1, 64, 64)  # 64 KB
     assert made("GRU", 100, 1, 512, 512)
-    assert not made("LSTM", 100, 1, 512, 512, threads=1)  # 8 MB
+    assert made("LSTM", 100, 1, 512, 512, threads=1)  # 8 MB
+    assert not made("LSTM", 100, 1, 600, 600, threads=1)  # 11 MB
     assert not made("GRU", 100, 1, 128, 128, reset_after=False)
     tokens = plan.plan_layer(fastrnn.cells.LSTM, np.dtype("f4"), 100, 1, 128, 128, tokens=True)
     assert not tokens.layer.beside.address
