@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate, pairwise
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate, count, pairwise
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastrnn.checks import Array, check_floats, check_shape
 from fastrnn.workspaces import aligned_empty
+
+#: Numbers of all versions of all parameters.
+_VERSIONS = count(1)
 
 
 class Spec(NamedTuple):
@@ -81,15 +87,29 @@ class Parameters:
         Each parameter as one dimension, a view of `flat`.
     views : dict of str to ndarray
         Each parameter with its shape, a view of `flat`.
+
+    These are for the package. Users get `shown` and `shown_views`; what is made of them holds on to
+    them, in whatever library, and `version` knows of it.
     """
 
     def __init__(self, specs: Iterable[Spec], dtype: np.dtype[Any], flat: Array | None = None):
         self.specs = tuple(specs)
         self.offsets = tuple(accumulate((math.prod(s.shape) for s in self.specs), initial=0))
+        #: Whether the buffer is somebody else's, who may write to it at any time.
+        self._is_lent = flat is not None
         if flat is None:
             flat = aligned_empty(self.offsets[-1], dtype)
             flat[...] = 0
         self.flat: Array = flat
+        # What NumPy makes of an array refers to the first one of a chain, which a buffer begins.
+        self._shown = flat
+        if not self._is_lent:
+            buffer = memoryview(flat)  # type: ignore[arg-type]
+            self._shown = np.frombuffer(buffer, flat.dtype)
+        #: The views that users have, if they do, together and one by one.
+        self._views: Callable[[], Views | None] = _nothing
+        self._each: weakref.WeakValueDictionary[str, Array] = weakref.WeakValueDictionary()
+        self._version = next(_VERSIONS)
         self._slices = [slice(*ends) for ends in pairwise(self.offsets)]
         self.parts = self.parts_of(self.flat)
         self.views = Views(self.views_of(self.parts), self.specs)
@@ -112,8 +132,34 @@ class Parameters:
             for s, part in zip(self.specs, parts, strict=True)
         }
 
+    def shown(self) -> Array:
+        """`flat` for users."""
+        # First it is held, then the number changes: whoever sees the new one sees the holder, too.
+        shown = self._shown
+        self._version = next(_VERSIONS)
+        return shown
+
+    def shown_views(self) -> Views:
+        """`views` for users."""
+        shown, views = self.shown(), self._views()
+        if views is None:
+            fresh = self.views_of(self.parts_of(shown))
+            same = {name: self._each.setdefault(name, view) for name, view in fresh.items()}
+            views = Views(same, self.specs)
+            self._views = weakref.ref(views)
+        return views
+
+    def version(self) -> int:
+        """A number that stays as it is as long as nobody can write; 0 while somebody can.
+
+        An address that is kept as an integer is not known of: hold an array as well.
+        """
+        version = self._version
+        return 0 if self._is_lent or _holders(self) > _NOBODY else version
+
     def __reduce__(self) -> Any:
-        return Parameters, (self.specs, self.flat.dtype, self.flat)
+        # Who is copied together with it, and has what is shown, has that of the copy.
+        return Parameters, (self.specs, self.flat.dtype, self._shown)
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of all parameters by name."""
@@ -137,12 +183,25 @@ class Parameters:
             raise KeyError(f"state_dict {' and '.join(parts)}")
         # Copies, since the values may be views of the very buffer that they are copied to.
         checked = {name: self.views.checked(name, values[name]).copy() for name in self.views}
-        self.views.update(checked)
+        self.shown_views().update(checked)
 
     def owner(self, index: int) -> str:
         """Name of the parameter that the flat buffer's element `index` belongs to."""
         place = int(np.searchsorted(self.offsets, index, side="right")) - 1
         return self.specs[place].name
+
+
+def _holders(parameters: Any) -> int:
+    """References to what users are shown."""
+    return sys.getrefcount(parameters._shown)
+
+
+#: So many there are if no user has one.
+_NOBODY = _holders(SimpleNamespace(_shown=object()))
+
+
+def _nothing() -> None:
+    """A reference to what is gone."""
 
 
 class HasParameters:
@@ -157,16 +216,16 @@ class HasParameters:
     @property
     def params(self) -> dict[str, Array]:
         """Parameters by name: views of `flat`. Assigning to a name copies into the view."""
-        return self._held.views
+        return self._held.shown_views()
 
     @property
     def flat(self) -> Array:
         """All parameters in one contiguous buffer. Assigning copies into it."""
-        return self._held.flat
+        return self._held.shown()
 
     @flat.setter
     def flat(self, value: Any) -> None:
-        held = self._held.flat
+        held = self._held.shown()
         array = check_floats("flat", value, held.dtype)
         check_shape("flat", array, held.shape, "(all parameters,)")
         held[...] = array

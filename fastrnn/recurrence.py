@@ -13,7 +13,7 @@ from fastrnn.cells import Cell
 from fastrnn.checks import Array
 from fastrnn.plan import LayerPlan, plan_layer
 from fastrnn.threads import get_threads, run_team
-from fastrnn.workspaces import WorkspacePool, aligned_empty
+from fastrnn.workspaces import TRUSTED, WorkspacePool, aligned_empty
 
 #: Bytes from which an array that kernels write begins on a cache line: stores of whole vectors
 #: then touch one line, not two. An LSTM of T = 50, N = 32, I = 64, H = 128 that keeps its gates
@@ -123,18 +123,21 @@ class Prepared(NamedTuple):
     def run(
         self, h: Array, memory: Array, saved: Array, states: tuple[Array, int, int, bool],
         floats: Array, tokens: Array, weights: Weights, pool: WorkspacePool, user: int,
-        lengths: Array | None = None,
+        version: int, lengths: Array | None = None,
     ) -> None:  # fmt: skip
         """Make the call, all arrays flat, `states` what `States` holds: a tuple takes less time.
 
-        `user` numbers the layer and direction whose weights they are.
+        `user` numbers the layer and direction whose weights they are, `version` says which they are
+        if it is not 0: those that lie packed in a workspace need then not be looked at.
         """
         plan = self.plan
         work = pool.take(plan, self.dtype, user)
+        seal = TRUSTED if plan.kept and version and work.version == version else work.seal
         run_team(
             self.driver, plan.threads, _integers(plan, lengths), h, memory, saved, *states,
-            work.numbers, work.seal, floats, tokens, *weights,
+            work.numbers, seal, floats, tokens, *weights,
         )  # fmt: skip
+        work.version = version
         pool.give(work, user)
 
 
@@ -196,7 +199,7 @@ def forward(
             states.flat, states.first + direction * unit, states.stride, states.given
         )  # fmt: skip
         user = layer * directions + direction
-        call.run(h, memory, saved, of_direction, x.floats, x.tokens, w, pool, user, lengths)
+        call.run(h, memory, saved, of_direction, x.floats, x.tokens, w, pool, user, 0, lengths)
     return kept
 
 

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 
 from fastrnn.plan import ALIGNMENT, LayerPlan
+from fastrnn.simd.signals import SEALED
 
 #: Arrays that a pool keeps for later calls, and how much larger than needed one may be.
 FREE_MAX = 16
 WASTE_MAX = 4
+
+#: The seal of a call that finds its weights packed, as their version tells.
+TRUSTED = np.array([SEALED], np.int64)
 
 
 def aligned_empty(elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -89,7 +93,7 @@ class Borrowed:
 class Workspace:
     """Memory of one call, and what it still holds of the call before."""
 
-    __slots__ = ("numbers", "plan", "seal")
+    __slots__ = ("numbers", "plan", "seal", "version")
 
     def __init__(self, plan: LayerPlan, dtype: np.dtype[Any]) -> None:
         self.numbers = aligned_empty(plan.work, dtype)
@@ -102,6 +106,8 @@ class Workspace:
         self.plan = plan
         #: As `fastrnn.kernels.seal` has it; empty if packed weights are not kept.
         self.seal = np.zeros((1 + plan.threads) * plan.kept, np.int64)
+        #: `fastrnn.params.Parameters.version` of the packed weights; 0 if it is not known.
+        self.version = 0
 
 
 class WorkspacePool:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import ctypes
+import gc
+import pickle
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +99,93 @@ def test_weights_that_another_thread_swaps_during_calls_spoil_no_later_call() ->
         ends.set()
         swapping.join()
         np.testing.assert_array_equal(layer(x)[0], right)
+
+
+def as_a_pointer(flat: np.ndarray) -> Any:
+    kind = ctypes.c_float if flat.dtype == np.float32 else ctypes.c_double
+    return flat.ctypes.data_as(ctypes.POINTER(kind))
+
+
+def as_a_tensor(flat: np.ndarray) -> Any:
+    torch = pytest.importorskip("torch")
+    return torch.from_numpy(flat)[3:]
+
+
+#: Ways to hold the memory of the parameters, and to write to it.
+HOLDERS: dict[str, Callable[[fastrnn.LSTM], Any]] = {
+    "flat": lambda layer: layer.flat,
+    "part of flat": lambda layer: layer.flat[2:9][::3],
+    "view": lambda layer: layer.params["weight_hh_l0"].reshape(-1),
+    "view of a view": lambda layer: layer.params["weight_ih_l0"].T[1:].T[4],
+    "bytes": lambda layer: layer.flat.view("u1")[1:],
+    "windows": lambda layer: np.lib.stride_tricks.as_strided(layer.flat, (2,), (8,)),
+    "memoryview": lambda layer: memoryview(layer.params["bias_hh_l0"]),
+    "pointer": lambda layer: as_a_pointer(layer.flat),
+    "tensor": lambda layer: as_a_tensor(layer.flat),
+}
+
+
+@jit_only
+@DTYPES
+@pytest.mark.parametrize("way", HOLDERS)
+def test_weights_are_read_again_as_long_as_somebody_may_write(way: str, dtype: type) -> None:
+    layer = fastrnn.LSTM(5, 19, dtype=dtype, seed=0)
+    x = np.random.default_rng(0).standard_normal((13, 1, 5)).astype(dtype)
+    outputs = [layer(x)[0] for _ in range(2)]
+    holder = HOLDERS[way](layer)
+    for number in (1, 2, 1):
+        holder[1] = number
+        outputs.append(layer(x)[0])
+        np.testing.assert_array_equal(outputs[-1], fresh(layer, x))
+        assert not np.array_equal(outputs[-1], outputs[-2])
+    holder[1] = 2
+    del holder
+    gc.collect()
+    for _ in range(2):
+        np.testing.assert_array_equal(layer(x)[0], outputs[-2])
+    # Whoever has none of these arrays cannot do this; it shows that nobody looks.
+    layer._parameters.flat[...] = 0
+    np.testing.assert_array_equal(layer(x)[0], outputs[-2])
+    layer.flat[:1] = 0
+    assert not layer(x)[0].any()
+
+
+@jit_only
+def test_all_that_layers_do_with_weights_is_seen() -> None:
+    layer = fastrnn.LSTM(5, 19, seed=0)
+    x = np.random.default_rng(0).standard_normal((13, 1, 5), dtype=np.float32)
+    half = {name: value / 2 for name, value in layer.state_dict().items()}
+    quarter = layer.flat / 4
+
+    def assign() -> None:
+        layer.flat = quarter
+
+    for change in (
+        lambda: layer.load_state_dict(half),
+        assign,
+        lambda: layer.params.update(half),
+        lambda: layer.params.__setitem__("bias_hh_l0", half["bias_hh_l0"] + 1),
+        lambda: layer.move_to(np.empty_like(quarter)),
+        lambda: layer.flat.fill(0.1),
+    ):
+        before = [layer(x)[0] for _ in range(3)][-1]
+        change()
+        np.testing.assert_array_equal(layer(x)[0], fresh(layer, x))
+        assert np.array_equal(layer(x)[0], before) == (change.__code__.co_names[:1] == ("move_to",))
+
+
+def test_who_is_copied_with_a_layer_writes_to_the_copy() -> None:
+    layer = fastrnn.GRU(5, 19, seed=0)
+    x = np.random.default_rng(0).standard_normal((13, 1, 5), dtype=np.float32)
+    for other, flat in (
+        copy.deepcopy((layer, layer.flat)),
+        pickle.loads(pickle.dumps((layer, layer.flat))),
+    ):
+        before = [other(x)[0] for _ in range(3)][-1]
+        np.testing.assert_array_equal(before, layer(x)[0])
+        flat *= 2
+        assert not np.array_equal(other(x)[0], before)
+        np.testing.assert_array_equal(layer(x)[0], before)
 
 
 @pytest.mark.skipif(fastrnn.get_threads() < 2, reason="one core only")

@@ -30,6 +30,7 @@ from fastrnn.kernels.ragged import reaching, running, striped
 from fastrnn.kernels.row import Beside, before_scan
 from fastrnn.kernels.scan import Scan
 from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
+from fastrnn.simd.signals import SEALED
 
 GATES = TOGETHER = 1
 APART = LATE = EARLY = SAVED = 0
@@ -348,7 +349,8 @@ def forward(h, memory, saved, states, first, stride, given, work, seal, x, token
     From `first` on, `states` (S, N, H) holds the initial states if they are `given`, and the last
     ones on return: those of each kind `stride` numbers behind the others.
 
-    `work` keeps packed weights for the next call, unless `seal` is empty: `sealed`.
+    `work` keeps packed weights for the next call, unless `seal` is empty: `sealed`. Where it is
+    `SEALED`, they are those of this one.
 
     `team` and `plan` are the integers of a `Team` and a `Layer`: as tuples they would take 3 us to
     come from Python. Behind those of the latter are the lengths of `RAGGED` sequences.
@@ -362,7 +364,9 @@ def forward(h, memory, saved, states, first, stride, given, work, seal, x, token
     if seal.size:
         of_input = w_ih[: 0 if p.tokens or p.unpacked else w_ih.size]
         of_state = w_hh[: 0 if p.scan.unpacked else w_hh.size]
-        packed, checksum = sealed(seal, of_input, of_state, b_ih, b_hh, of_team)
+        packed, checksum = seal[0] == SEALED, seal[0]
+        if not packed:
+            packed, checksum = sealed(seal, of_input, of_state, b_ih, b_hh, of_team)
         if not packed:
             # Another thread may write other weights meanwhile, and these again: the checksum must
             # be that of what is packed.

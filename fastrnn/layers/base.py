@@ -134,7 +134,8 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         if ragged:
             output, ends = self._call_ragged(current, states, ragged)
         else:
-            output, ends = self._prepared(current)(current, states)
+            version = self._parameters.version()
+            output, ends = self._prepared(current)(current, states, version)
         return self._laid_out(output, batched), self._state_out(ends, batched)
 
     def forward(
@@ -162,9 +163,8 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             kept = recurrence.forward(
                 self.cell, current,
                 States(flat, layer * self.directions * unit, rows * unit, bool(states)),
-                self.hidden_size, self._weights(self.flat, layer), self._pool, keep=True,
-                layer=layer, threads=self.threads,
-                lengths=told, allocate=allocate,
+                self.hidden_size, self._weights(layer), self._pool, keep=True,
+                layer=layer, threads=self.threads, lengths=told, allocate=allocate,
             )  # fmt: skip
             output = kept.output
             tape.inputs.append(current)
@@ -252,7 +252,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             wants = layer > 0 or (wants_x and not read.is_tokens)
             d_outputs = recurrence.backward(
                 self.cell, tape.inputs[layer], tape.kept[layer], d_outputs, carry[of_layer],
-                self._weights(self.flat, layer), self._weights(flat, layer),
+                self._weights(layer), self._weights(layer, flat),
                 self._pool, wants_x=wants, wants_state=wants_state, threads=self.threads,
                 lengths=told, allocate=allocate,
             )  # fmt: skip
@@ -294,7 +294,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         if self.bidirectional:
             raise ValueError("a stream must have one direction, and the layers are bidirectional")
         count = check_integer("batch", batch, least=1)
-        weights = [self._weights(self.flat, layer)[0] for layer in range(self.num_layers)]
+        weights = [self._weights(layer)[0] for layer in range(self.num_layers)]
         return Stream(self.cell, weights, self.input_size, self.hidden_size, count, readout)
 
     def plan(self, time: int, batch: int = 1, *, training: bool = False) -> Plan:
@@ -329,7 +329,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         told, allocate = ways(ragged)
         own = [ragged.states(value) for value in states] if states else None
         run = self._prepared(read, ragged=told is not None)
-        output, ends = run(read, own, told, allocate)
+        output, ends = run(read, own, self._parameters.version(), told, allocate)
         output = self._padded(ragged, output, states, keep=False)
         ragged.give_back()
         return output, ragged.padded_states(ends)
@@ -348,7 +348,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         calls = self._calls  # `move_to` replaces it
         found = calls.get(shape)
         if found is None:
-            weights = [self._weights(self.flat, layer) for layer in range(self.num_layers)]
+            weights = [self._weights(layer) for layer in range(self.num_layers)]
             found = PreparedLayers(
                 self.cell, x, self.hidden_size, weights, self._pool, ragged=ragged, threads=threads
             )
@@ -383,13 +383,14 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         mask: Array = kept * self.dtype.type(1 / (1 - self.dropout) if self.dropout < 1 else 0)
         return mask
 
-    def _weights(self, flat: Array, layer: int) -> list[Weights]:
-        own = flat is self._parameters.flat
-        if own and layer in self._own_weights:
+    def _weights(self, layer: int, flat: Array | None = None) -> list[Weights]:
+        """One layer's, or what lies in `flat` as they do."""
+        if flat is None and layer in self._own_weights:
             return self._own_weights[layer]
         of_layer = self._spans[layer * self.directions : (layer + 1) * self.directions]
-        weights = [Weights._make([flat[span] for span in spans]) for spans in of_layer]
-        if own:
+        source = self._parameters.flat if flat is None else flat
+        weights = [Weights._make([source[span] for span in spans]) for spans in of_layer]
+        if flat is None:
             self._own_weights[layer] = weights
         return weights
 

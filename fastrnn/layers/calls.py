@@ -61,13 +61,15 @@ class PreparedLayers:
         self,
         x: Input,
         states: Sequence[Array] | None,
+        version: int,
         lengths: Array | None = None,
         allocate: Allocate = recurrence.new,
     ) -> tuple[Array, Array]:
         """The output (T, N, D * H) and the last states (S, L * D, N, H).
 
-        `states` are the initial ones, each (L * D, N, H), zeros if None; `lengths` and `allocate`
-        are as `recurrence.forward` has them.
+        `states` are the initial ones, each (L * D, N, H), zeros if None; `version` is that of the
+        weights, 0 if it is not known; `lengths` and `allocate` are as `recurrence.forward` has
+        them.
         """
         dtype = self._dtype
         ends = np.empty(self._states, dtype)
@@ -81,6 +83,7 @@ class PreparedLayers:
             for call, w, user, place in layer:
                 memory = recurrence.new(call.memory_size, dtype) if call.memory_size else nothing
                 own = (flat, *place, given)
-                call.run(h, memory, nothing, own, floats, tokens, w, self._pool, user, lengths)
+                call.run(h, memory, nothing, own, floats, tokens, w, self._pool, user, version,
+                         lengths)  # fmt: skip
             floats, tokens = h[self._rows], recurrence.empty(np.int64)
         return floats.reshape(self._output), ends

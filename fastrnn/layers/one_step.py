@@ -20,6 +20,7 @@ from fastrnn.checks import (
 from fastrnn.layers.base import Recurrent
 from fastrnn.layers.values import Grads, State, Tape
 from fastrnn.params import HasParameters, Parameters
+from fastrnn.workspaces import aligned_empty
 
 
 class OneStep(FixedSizes, HasParameters, Generic[State]):
@@ -63,7 +64,9 @@ class OneStep(FixedSizes, HasParameters, Generic[State]):
         self.dtype = layer.dtype
         specs = layer._parameters.specs
         specs = tuple(spec._replace(name=spec.name.removesuffix("_l0")) for spec in specs)
-        self._parameters = Parameters(specs, layer.dtype, layer.flat)
+        flat = aligned_empty(layer.flat.size, layer.dtype)
+        layer.move_to(flat)
+        self._parameters = Parameters(specs, layer.dtype, flat)
 
     def __call__(self, x: ArrayLike, state: Any = None) -> State:
         """One step for inference.

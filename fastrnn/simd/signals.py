@@ -1,4 +1,4 @@
-"""Words by which threads tell each other how far they are."""
+"""Words by which threads, and Python and kernels, tell each other how far they are."""
 
 from __future__ import annotations
 
@@ -10,3 +10,7 @@ POSTED = 1
 #: nobody waits there any more.
 BROKEN = -(1 << 62)
 FINISHED = -(1 << 61)
+
+#: What stands for a seal where the packed weights are known to be those of the call; checksums are
+#: odd.
+SEALED = 2
