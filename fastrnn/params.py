@@ -111,6 +111,10 @@ class Parameters:
         self._each: weakref.WeakValueDictionary[str, Array] = weakref.WeakValueDictionary()
         self._version = next(_VERSIONS)
         self._slices = [slice(*ends) for ends in pairwise(self.offsets)]
+        #: Names, shapes in memory, and whether the view is that transposed.
+        self._forms = [
+            (s.name, s.shape[::-1] if s.transposed else s.shape, s.transposed) for s in self.specs
+        ]
         self.parts = self.parts_of(self.flat)
         self.views = Views(self.views_of(self.parts), self.specs)
 
@@ -118,18 +122,20 @@ class Parameters:
         """The parameters in a buffer that is laid out like `flat`, each as one dimension."""
         return [flat[part] for part in self._slices]
 
-    def span(self, names: Sequence[str]) -> slice:
-        """Where these neighbours, of which some may be absent, lie in the buffer."""
+    def span(self, names: Sequence[str]) -> slice | int:
+        """Where these neighbours lie, some of which may be absent; the number of the part of one."""
         places = [i for i, s in enumerate(self.specs) if s.name in names]
-        if not places:
-            return slice(0, 0)
-        return slice(self.offsets[places[0]], self.offsets[places[-1] + 1])
+        if len(places) == 1:
+            return places[0]
+        return (
+            slice(*(self.offsets[i] for i in (places[0], places[-1] + 1))) if places else slice(0)
+        )
 
     def views_of(self, parts: list[Array]) -> dict[str, Array]:
         """The parameters by name and with their shapes, from their `parts`."""
         return {
-            s.name: part.reshape(s.shape[::-1]).T if s.transposed else part.reshape(s.shape)
-            for s, part in zip(self.specs, parts, strict=True)
+            name: part.reshape(shape).T if transposed else part.reshape(shape)
+            for (name, shape, transposed), part in zip(self._forms, parts, strict=True)
         }
 
     def shown(self) -> Array:

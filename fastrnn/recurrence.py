@@ -75,11 +75,17 @@ class Kept(NamedTuple):
         The other states of each direction.
     saved : list of ndarray (T, N, number saved, H)
         What the cell's backward equations need, of each direction; not set behind lengths.
+    calls : list of Prepared
+        The calls that made it, if they are known: of a copy they are not.
     """
 
     h: Array
     memory: list[Array]
     saved: list[Array]
+    calls: Sequence[Prepared] = ()
+
+    def __reduce__(self) -> Any:
+        return Kept, self[:3]
 
     @property
     def output(self) -> Array:
@@ -111,7 +117,9 @@ def _drivers(cell: Cell, ragged: bool) -> Any:
 class Prepared(NamedTuple):
     """A forward call of one direction, all that its sizes say."""
 
-    driver: Any
+    forward: Any
+    backward: Any
+    threads: int
     plan: LayerPlan
     dtype: np.dtype[Any]
     #: Shapes of `Kept`'s arrays, and their elements.
@@ -134,7 +142,7 @@ class Prepared(NamedTuple):
         work = pool.take(plan, self.dtype, user)
         seal = TRUSTED if plan.kept and version and work.version == version else work.seal
         run_team(
-            self.driver, plan.threads, _integers(plan, lengths), h, memory, saved, *states,
+            self.forward, plan.threads, _integers(plan, lengths), h, memory, saved, *states,
             work.numbers, seal, floats, tokens, *weights,
         )  # fmt: skip
         work.version = version
@@ -155,8 +163,11 @@ def prepared(
     scan, others = plan.layer.scan, len(cell.states) - 1
     memory = (others, scan.ring, batch, hidden)
     saved = (time, batch, len(cell.saved) * scan.keep, hidden)
-    driver = _drivers(cell, ragged).forward
-    return Prepared(driver, plan, dtype, memory, math.prod(memory), saved, math.prod(saved))
+    drivers = _drivers(cell, ragged)
+    return Prepared(
+        drivers.forward, drivers.backward, threads, plan, dtype, memory, math.prod(memory), saved,
+        math.prod(saved),
+    )  # fmt: skip
 
 
 def forward(
@@ -185,7 +196,8 @@ def forward(
     dtype = weights[0].weight_ih.dtype
     slots, unit = x.time + directions, x.batch * hidden
     h = allocate(slots * directions * unit, dtype)
-    kept = Kept(h.reshape(slots, x.batch, directions, hidden), [], [])
+    calls: list[Prepared] = []
+    kept = Kept(h.reshape(slots, x.batch, directions, hidden), [], [], calls)
     for direction, w in enumerate(weights):
         call = prepared(
             cell, dtype, x.time, x.batch, x.size, hidden, directions, direction, x.is_tokens,
@@ -193,6 +205,7 @@ def forward(
         )  # fmt: skip
         memory, saved = new(call.memory_size, dtype), new(call.saved_size, dtype)
         if keep:
+            calls.append(call)
             kept.memory.append(memory.reshape(call.memory))
             kept.saved.append(saved.reshape(call.saved))
         of_direction = (
@@ -228,14 +241,19 @@ def backward(
     directions = len(weights)
     dtype = carry.dtype
     d_x = allocate(x.time * x.batch * x.size, dtype) if wants_x else empty(dtype)
+    threads = threads or get_threads()
     for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
-        plan = prepared(
-            cell, dtype, x.time, x.batch, x.size, kept.h.shape[3], directions, direction,
-            x.is_tokens, x.token_rows, True, lengths is not None, threads or get_threads(),
-        ).plan  # fmt: skip
+        # The forward call's, if it is known and nobody has wanted other threads since.
+        call = kept.calls[direction] if kept.calls else None
+        if call is None or call.threads != threads:
+            call = prepared(
+                cell, dtype, x.time, x.batch, x.size, kept.h.shape[3], directions, direction,
+                x.is_tokens, x.token_rows, True, lengths is not None, threads,
+            )  # fmt: skip
+        plan = call.plan
         work = pool.take(plan, dtype, 0)
         run_team(
-            _drivers(cell, lengths is not None).backward, plan.threads, _integers(plan, lengths),
+            call.backward, plan.threads, _integers(plan, lengths),
             *g, d_x, direction > 0, carry[direction].reshape(-1), wants_state, work.numbers,
             d_output, kept.h.reshape(-1), kept.memory[direction].reshape(-1),
             kept.saved[direction].reshape(-1), x.floats, x.tokens,

@@ -430,6 +430,7 @@ def test_nothing_reads_what_a_call_left_in_the_workspace(cell: Any, dtype: Any) 
         for work in workspaces:
             work.numbers.fill(np.nan)
             work.seal.fill(0)  # the weights in it are gone
+            work.version = 0
         for actual, desired in zip(results(x), values, strict=True):
             np.testing.assert_array_equal(actual, desired)
 

@@ -199,7 +199,7 @@ def test_a_thread_that_fails_before_the_kernels_stops_its_team(who: int, monkeyp
 
     prepared = recurrence.prepared
     monkeypatch.setattr(
-        recurrence, "prepared", lambda *args: prepared(*args)._replace(driver=interrupted)
+        recurrence, "prepared", lambda *args: prepared(*args)._replace(forward=interrupted)
     )
     layer._calls.clear()
     with pytest.raises(KeyboardInterrupt):
@@ -268,7 +268,7 @@ def test_after_a_worker_that_failed_first_the_next_call_goes_on(monkeypatch: Any
         driver(*args)
 
     monkeypatch.setattr(
-        recurrence, "prepared", lambda *args: prepared(*args)._replace(driver=worker_first)
+        recurrence, "prepared", lambda *args: prepared(*args)._replace(forward=worker_first)
     )
     layer._calls.clear()
     with pytest.raises(KeyError, match="here"):
@@ -295,7 +295,7 @@ def test_an_interrupt_after_the_kernels_hangs_nothing(monkeypatch: Any) -> None:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        recurrence, "prepared", lambda *args: prepared(*args)._replace(driver=interrupted)
+        recurrence, "prepared", lambda *args: prepared(*args)._replace(forward=interrupted)
     )
     layer._calls.clear()
     for _ in range(3):

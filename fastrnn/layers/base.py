@@ -92,7 +92,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         self._parameters = Parameters(self._parameters.specs, self.dtype, flat)
         self._own_weights, self._calls = {}, {}
 
-    def _find_spans(self) -> list[list[slice]]:
+    def _find_spans(self) -> list[list[slice | int]]:
         """Where the `Weights` of each layer and direction lie in the flat buffer."""
         names = [["weight_ih"], ["weight_hh"], ["bias_ih"], ["bias_hh"], [*self.cell.weights]]
         return [
@@ -241,7 +241,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             carry[:, i] = values
         carry = ragged.states(carry) if ragged else carry
         told, allocate = ways(ragged)
-        flat = recurrence.new(self.flat.size, self.dtype)
+        flat = recurrence.new(self._parameters.flat.size, self.dtype)
         parts = self._parameters.parts_of(flat)
         for layer in reversed(range(self.num_layers)):
             if layer < self.num_layers - 1 and tape.masks:
@@ -252,7 +252,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             wants = layer > 0 or (wants_x and not read.is_tokens)
             d_outputs = recurrence.backward(
                 self.cell, tape.inputs[layer], tape.kept[layer], d_outputs, carry[of_layer],
-                self._weights(layer), self._weights(layer, flat),
+                self._weights(layer), self._weights_in(flat, parts, layer),
                 self._pool, wants_x=wants, wants_state=wants_state, threads=self.threads,
                 lengths=told, allocate=allocate,
             )  # fmt: skip
@@ -383,16 +383,18 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         mask: Array = kept * self.dtype.type(1 / (1 - self.dropout) if self.dropout < 1 else 0)
         return mask
 
-    def _weights(self, layer: int, flat: Array | None = None) -> list[Weights]:
-        """One layer's, or what lies in `flat` as they do."""
-        if flat is None and layer in self._own_weights:
-            return self._own_weights[layer]
-        of_layer = self._spans[layer * self.directions : (layer + 1) * self.directions]
-        source = self._parameters.flat if flat is None else flat
-        weights = [Weights._make([source[span] for span in spans]) for spans in of_layer]
-        if flat is None:
-            self._own_weights[layer] = weights
-        return weights
+    def _weights(self, layer: int) -> list[Weights]:
+        if layer not in self._own_weights:
+            own = self._parameters
+            self._own_weights[layer] = self._weights_in(own.flat, own.parts, layer)
+        return self._own_weights[layer]
+
+    def _weights_in(self, flat: Array, parts: list[Array], layer: int) -> list[Weights]:
+        """What lies in `flat` as a layer's weights do."""
+        return [
+            Weights._make([parts[at] if isinstance(at, int) else flat[at] for at in spans])
+            for spans in self._spans[layer * self.directions : (layer + 1) * self.directions]
+        ]
 
     def __getstate__(self) -> dict[str, Any]:
         # A deep copy has parameters of its own.
