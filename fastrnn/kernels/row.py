@@ -16,7 +16,7 @@ from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.panels import panel_at, part, split_units, to_and_fro, units_between
 from fastrnn.kernels.product import fill_rows
 from fastrnn.kernels.team import share, wait
-from fastrnn.simd.memory import finish_uncached, load, store
+from fastrnn.simd.memory import finish_uncached
 from fastrnn.simd.row import ROWS, beside_product, row_product
 from fastrnn.simd.vector import lanes_of
 
@@ -47,7 +47,7 @@ class Cut(NamedTuple):
 
     first_unit: int
     end_unit: int
-    #: Numbers in the vectors that they fill, and units of a last panel that fill none.
+    #: Numbers in the vectors that they take, but for the tail: units of a last panel of less.
     wide: int
     tail: int
     #: Panels of ``across + 1`` vectors of each gate, and those of `across` behind them.
@@ -82,38 +82,22 @@ def cut_units(hidden, gates, width, lanes, team, s):
     count, base, extra, tail = split_units(hidden, gates, width, lanes)
     _, _, first, end = part(count, team, s)
     first_unit, end_unit = units_between(first, end, hidden, gates, count, base, extra, tail, lanes)
-    wide = (end_unit - first_unit + lanes - 1) // lanes * lanes
     has_tail = tail > 0 and end == count and first < end
+    tail = tail if has_tail else 0
+    wide = (end_unit - first_unit - tail + lanes - 1) // lanes * lanes
     panels = end - first - has_tail
     broad = max(0, min(panels, extra - first))
-    return Cut(first_unit, end_unit, wide, tail if has_tail else 0, broad, panels - broad, base)
-
-
-@kernel
-def multiply_tail(c, c_offset, h, h_offset, panels, panel_offset, hidden, gates, cut,
-                  address):  # fmt: skip
-    """The tail's part of c (gates, cut.wide): its gates stand one behind the other in the panel.
-
-    Behind c there is room for a vector of each gate.
-    """
-    lanes = lanes_of(c)
-    unit = hidden - cut.tail
-    from_panel, vectors = c_offset + gates * cut.wide, (gates * cut.tail + lanes - 1) // lanes
-    row_product(address, c, from_panel, 0, vectors, h, h_offset, panels,
-                panel_offset + gates * hidden * unit, hidden, vectors, 1, 1)  # fmt: skip
-    for gate in range(gates):
-        of_gate = load(c, from_panel + gate * cut.tail, lanes)
-        store(c, c_offset + gate * cut.wide + unit - cut.first_unit, lanes, of_gate)
+    return Cut(first_unit, end_unit, wide, tail, broad, panels - broad, base)
 
 
 @kernel
 def multiply_beside(c, c_offset, h, h_offset, panels, panel_offset, hidden, gates, turn, cut,
                     x_part, x_offset, columns, time, vector, end_vector, x, x_start, beside,
                     address):  # fmt: skip
-    """c (gates, cut.wide)  =  h (hidden,) @ the panels of `cut`, a step of `scan_row`.
+    """c (gates, cut.wide)  =  h (hidden,) @ the panels of `cut`, but for the tail's.
 
-    Of the input parts (`ROWS` times from `time` on, columns) it makes a vector beside each panel of
-    whole vectors, from `vector` on up to `end_vector`; it returns the first that is not made.
+    Of the input parts (`ROWS` times from `time` on, columns) it makes a vector beside each panel,
+    from `vector` on up to `end_vector`; it returns the first that is not made.
     """
     lanes = lanes_of(c)
     count = cut.broad + cut.narrow
@@ -128,8 +112,6 @@ def multiply_beside(c, c_offset, h, h_offset, panels, panel_offset, hidden, gate
         else:
             row_product(address, c, to, cut.wide, across, h, h_offset, panels, at, hidden,
                         gates * across, 1, 1)  # fmt: skip
-    if cut.tail:
-        multiply_tail(c, c_offset, h, h_offset, panels, panel_offset, hidden, gates, cut, address)
     return vector
 
 
@@ -162,6 +144,9 @@ def scan_row(h, memory, saved, scratch, scratch_offset, x_part, x_offset, units,
     lanes = lanes_of(h)
     hidden = s.hidden
     cut = cut_units(hidden, TOGETHER, s.width, lanes, team, s)
+    end_whole, tail_vectors = cut.end_unit, (TOGETHER * cut.tail + lanes - 1) // lanes
+    if cut.tail:
+        end_whole = cut.first_unit + cut.wide
     gate_panels = hidden * lanes * ((hidden + lanes - 1) // lanes)
     for i in range(count):
         turn = i if s.direction > 0 else count - 1 - i
@@ -179,49 +164,55 @@ def scan_row(h, memory, saved, scratch, scratch_offset, x_part, x_offset, units,
             )
         starts = rests and i == 0
         if starts:
-            fill_rows(scratch, scratch_offset, 0, scratch[:0], 1, GATES * cut.wide)
+            fill_rows(scratch, scratch_offset, 0, scratch[:0], 1, GATES * (cut.wide + lanes))
         for gate in range(GATES if starts else 0, GATES, TOGETHER):
             to, at = scratch_offset + gate * cut.wide, panel_offset + gate * gate_panels
-            if vector < end_vector:
+            with_beside = vector < end_vector
+            if with_beside:
                 vector = multiply_beside(
                     scratch, to, h, from_h, panels, at, hidden, TOGETHER, i, cut,
                     x_part, x_offset, GATES * hidden, later, vector, end_vector, x, x_start, beside,
                     s.row,
                 )  # fmt: skip
-                continue
             # Written here, not called: an LSTM of 32 units takes 0.97, an RNN of 64 0.81 of the
-            # time.
+            # time. Panels are broad, then narrow, then the tail's, and every other time the other
+            # way round.
             forward = 1 - i % 2
-            if cut.tail and not forward:
-                multiply_tail(scratch, to, h, from_h, panels, at, hidden, TOGETHER, cut, s.row)
-            for broad in (forward, 1 - forward):
-                panel_count = cut.broad if broad else cut.narrow
-                if panel_count:
-                    across = cut.across + broad
-                    unit = 0 if broad else cut.broad * (across + 1) * lanes
+            for n in range(3):
+                piece = n if forward else 2 - n
+                group, panel_count = cut.across + (piece == 0), cut.narrow
+                unit, vectors = cut.broad * (cut.across + 1) * lanes, TOGETHER * group
+                place = unit
+                if piece == 0:
+                    panel_count, unit, place = cut.broad, 0, 0
+                elif piece == 2:
+                    # Its gates stand one behind the other, in fewer vectors.
+                    panel_count, unit, place = int(cut.tail > 0), cut.wide, TOGETHER * cut.wide
+                    group = vectors = tail_vectors
+                if panel_count and not (with_beside and piece < 2):
                     row_product(
-                        s.row, scratch, to + unit, cut.wide, across, h, from_h, panels,
-                        at + TOGETHER * hidden * (cut.first_unit + unit), hidden,
-                        TOGETHER * across, panel_count, forward,
+                        s.row, scratch, to + place, cut.wide, group, h, from_h, panels,
+                        at + TOGETHER * hidden * (cut.first_unit + unit), hidden, vectors,
+                        panel_count, forward,
                     )  # fmt: skip
-            if cut.tail and forward:
-                multiply_tail(scratch, to, h, from_h, panels, at, hidden, TOGETHER, cut, s.row)
         while vector < end_vector:
             make_beside(scratch, scratch_offset, 0, 0, h, 0, panels, panel_offset, hidden, 0,
                         x_part, x_offset, GATES * hidden, later, vector, x, x_start,
                         beside)  # fmt: skip
             vector += 1
-        j, at_scratch = cut.first_unit, scratch_offset
-        while j + 2 * lanes <= cut.end_unit:
-            run_pair(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scratch, 0,
-                     cut.wide, at_x, 0, j, 0, lanes, now, before, slot_now, slot_before,
-                     s)  # fmt: skip
-            j, at_scratch = j + 2 * lanes, at_scratch + 2 * lanes
+        j = cut.first_unit
+        while j + 2 * lanes <= end_whole:
+            run_pair(h, memory, saved, scratch, x_part, x_bias, r_bias, units,
+                     scratch_offset + j - cut.first_unit, 0, cut.wide, at_x, 0, j, 0, lanes,
+                     now, before, slot_now, slot_before, s)  # fmt: skip
+            j += 2 * lanes
         while j < cut.end_unit:
-            run_units(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scratch, 0,
-                      cut.wide, at_x, 0, j, 0, 0, now, before, slot_now, slot_before,
-                      s)  # fmt: skip
-            j, at_scratch = j + lanes, at_scratch + lanes
+            of_tail = j >= end_whole
+            at_scratch = GATES * cut.wide if of_tail else j - cut.first_unit
+            run_units(h, memory, saved, scratch, x_part, x_bias, r_bias, units,
+                      scratch_offset + at_scratch, 0, cut.tail if of_tail else cut.wide, at_x, 0, j,
+                      0, 0, now, before, slot_now, slot_before, s)  # fmt: skip
+            j += lanes
         if s.by_units:
             wait(team)
     if s.uncached:
