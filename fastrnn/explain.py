@@ -77,13 +77,15 @@ def explain(
         plan = plan_layer(
             cell, dtype, time, batch, inputs, hidden,
             directions=directions, direction=i % directions, keep=keep, repeated=not keep,
-            threads=threads,
+            versioned=not keep, threads=threads,
         )  # fmt: skip
-        parts.append(PartPlan(name, plan, _choices(plan, cell, dtype, threads)))
+        parts.append(PartPlan(name, plan, _choices(plan, cell, dtype, threads, keep)))
     return Plan(title, parts)
 
 
-def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) -> dict[str, str]:
+def _choices(
+    plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int, keep: bool
+) -> dict[str, str]:
     from fastrnn.simd.cpu import ACCUMULATORS, VECTOR_BYTES, lanes
     from fastrnn.simd.tile import gates_together
 
@@ -91,7 +93,10 @@ def _choices(plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int) ->
     gates, together = len(cell.gates), gates_together(1 if cell.late else len(cell.gates))
     columns, rows = gates * scan.hidden, layer.time * scan.batch
     of_input, of_state = (columns * n * dtype.itemsize for n in (layer.inputs, scan.hidden))
-    few = [few_rows(n, lanes(dtype), of_input + of_state) for n in (layer.inputs, scan.hidden)]
+    few = [
+        few_rows(n, lanes(dtype), of_input + of_state, versioned=not keep)
+        for n in (layer.inputs, scan.hidden)
+    ]
     width = together * scan.width
     shared = f", {together} gates in one panel" if together > 1 else ""
     team = f"one thread: {_millions(layer, columns, cell.recurrent)} million multiply-adds"
@@ -146,7 +151,7 @@ def _packing(unpacked: bool, size: int, batch: int, rows: int, few: int, kept: b
     if unpacked:
         return f"{_bytes(size)} read as they are: at most {few} rows use them"
     at_once = ", several at once" if rows <= few and batch > 1 else ""
-    later = "; not again before their checksum changes" if kept else ""
+    later = "; not again before they change" if kept else ""
     return f"{_bytes(size)} packed: {rows} rows use them{at_once}{later}"
 
 

@@ -118,12 +118,19 @@ class Parameters:
         self.parts = self.parts_of(self.flat)
         self.views = Views(self.views_of(self.parts), self.specs)
 
+    def renamed(self, name_of: Callable[[str], str]) -> Parameters:
+        """The same values under other names."""
+        specs = [spec._replace(name=name_of(spec.name)) for spec in self.specs]
+        renamed = Parameters(specs, self.flat.dtype)
+        renamed.flat[...] = self.flat
+        return renamed
+
     def parts_of(self, flat: Array) -> list[Array]:
         """The parameters in a buffer that is laid out like `flat`, each as one dimension."""
         return [flat[part] for part in self._slices]
 
     def span(self, names: Sequence[str]) -> slice | int:
-        """Where these neighbours lie, some of which may be absent; the number of the part of one."""
+        """Where these neighbours lie, if they are there; the number of the part if it is one."""
         places = [i for i, s in enumerate(self.specs) if s.name in names]
         if len(places) == 1:
             return places[0]

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 #: second-level cache, and the weight gradients are read and written once in so many rows.
 BLOCK_ROWS = 256
 
-#: Weights that at most so many rows are multiplied by are not worth packing: batch 1, H = 512 and
-#: T = 5 take 0.65 of the time as they lie, H = 1024 0.4 to 0.75 (Zen 4). Those of a layer of more
-#: than `LARGE_BYTES` leave the caches when they are read twice; with up to so many bytes packing is
-#: paid by the calls of inference that find them packed. Training, which packs them too so that both
-#: give the same bits, takes 1.00 to 1.12 of the time at batch 1, H = 512 and 1024, T = 25 and 50.
+#: Weights that at most so many rows are multiplied by are not worth packing for one call: batch 1,
+#: H = 512 and T = 5 take 0.65 of the time as they lie, H = 1024 0.4 to 0.75; those of a layer of
+#: more than `LARGE_BYTES`, which leave the caches when they are read twice, 0.89 to 0.94 if T = 25.
 UNPACKED_ROWS = 10
 UNPACKED_ROWS_OF_LARGE = 50
 LARGE_BYTES = 1 << 24
+#: Calls that find them packed, and know it by their version, take 0.81 to 1.0 of the time with 10
+#: rows, 0.72 to 1.0 with 5, more than 16 MB 0.84 to 0.93 with 15 to 50. With fewer rows those lose
+#: that must take the checksum, since somebody may have written (Zen 4).
+UNPACKED_ROWS_VERSIONED = 4
 #: Of weights with rows of fewer vectors, packed ones are faster from 4 rows on, since the sums of
 #: dot products take long: LSTMs of 32, 64 and 96 units take 0.87, 0.94 and 1.02 of the time. Where
 #: a part of a vector is left, of 33, 100 and 511 units 0.8, 1.0 and 1.2 (Zen 4).
@@ -168,11 +170,13 @@ def team_size(
     return threads, threads > 1
 
 
-def few_rows(k: int, lanes: int, weight_bytes: int) -> int:
+def few_rows(k: int, lanes: int, weight_bytes: int, *, versioned: bool) -> int:
     """How many rows are too few to pack the rows of k weights for, of a layer of so many bytes."""
     rest = k % lanes > 0
     if k < lanes * (SHORT_VECTORS_AND_REST if rest else SHORT_VECTORS):
         return UNPACKED_ROWS_OF_SHORT
+    if versioned:
+        return UNPACKED_ROWS_VERSIONED
     return UNPACKED_ROWS_OF_LARGE if weight_bytes > LARGE_BYTES and not rest else UNPACKED_ROWS
 
 
@@ -192,6 +196,7 @@ def plan_layer(
     keep: bool = False,
     reuse: bool = False,
     repeated: bool = False,
+    versioned: bool = False,
     threads: int = 1,
     more_work: int = 0,
 ) -> LayerPlan:
@@ -211,6 +216,8 @@ def plan_layer(
         Whether packed weights serve many calls.
     repeated : bool
         Whether they do as long as they are the same, as a checksum tells.
+    versioned : bool
+        Whether most often their version tells that, and nobody need read them.
     threads : int
         Largest team.
     more_work : int
@@ -252,7 +259,9 @@ def plan_layer(
     large = weight_bytes > LARGE_BYTES
 
     def packs(rows: int, k: int) -> bool:
-        return reuse or rows > few_rows(k, width, weight_bytes)
+        return reuse or rows > few_rows(
+            k, width, weight_bytes, versioned=versioned
+        )  # fmt: skip
 
     # Dot products of several rows read the weights at fewer bytes a second; those of one step most
     # often not at all, as it begins at zero. A team that shares rows would add in another order.

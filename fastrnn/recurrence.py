@@ -153,12 +153,13 @@ class Prepared(NamedTuple):
 def prepared(
     cell: Cell, dtype: np.dtype[Any], time: int, batch: int, inputs: int, hidden: int,
     directions: int, direction: int, tokens: bool, token_rows: bool, keep: bool,
-    ragged: bool, threads: int,
+    ragged: bool, threads: int, versioned: bool = False,
 ) -> Prepared:  # fmt: skip
-    """Prepare a forward call; `ragged` is one with lengths."""
+    """Prepare a forward call: `ragged` with lengths, `versioned` with the weights' version."""
     plan = plan_layer(
         cell, dtype, time, batch, inputs, hidden, directions=directions, direction=direction,
-        tokens=tokens, token_rows=token_rows, keep=keep, repeated=not keep, threads=threads,
+        tokens=tokens, token_rows=token_rows, keep=keep, repeated=not keep, versioned=versioned,
+        threads=threads,
     )  # fmt: skip
     scan, others = plan.layer.scan, len(cell.states) - 1
     memory = (others, scan.ring, batch, hidden)

@@ -19,6 +19,7 @@ from fastrnn.plan import (
     UNPACKED_ROWS,
     UNPACKED_ROWS_OF_LARGE,
     UNPACKED_ROWS_OF_SHORT,
+    UNPACKED_ROWS_VERSIONED,
     few_rows,
     plan_layer,
 )
@@ -50,10 +51,10 @@ def test_a_plan_says_what_is_packed_and_why() -> None:
     again = fastrnn.RNN(512, 512, threads=1).plan(UNPACKED_ROWS_OF_LARGE).parts[0]
     assert again.plan.kept
     assert again.choices["scan weights"] == (
-        "1 MB packed: 50 rows use them; not again before their checksum changes"
+        "1 MB packed: 50 rows use them; not again before they change"
     )
     of_one = fastrnn.RNN(512, 515, threads=1).plan(2).parts[0]
-    assert of_one.choices["scan weights"] == "1.012 MB read as they are: at most 10 rows use them"
+    assert of_one.choices["scan weights"] == "1.012 MB read as they are: at most 4 rows use them"
     several = fastrnn.RNN(512, 515, threads=1).plan(2, 3).parts[0]
     assert several.choices["scan weights"].startswith("1.012 MB packed: 6 rows use them, several")
     short = fastrnn.RNN(512, 33, threads=1).plan(4).parts[0]
@@ -67,9 +68,12 @@ def test_how_many_rows_are_too_few_goes_by_vectors() -> None:
     whole, rest = SHORT_VECTORS * lanes, SHORT_VECTORS_AND_REST * lanes
     short, long = UNPACKED_ROWS_OF_SHORT, UNPACKED_ROWS
     for k, few in ((whole - lanes, short), (whole, long), (rest - 1, short), (rest + 1, long)):
-        assert few_rows(k, lanes, 1) == few
-    assert few_rows(rest, lanes, LARGE_BYTES + 1) == UNPACKED_ROWS_OF_LARGE
-    assert few_rows(rest + 1, lanes, LARGE_BYTES + 1) == long
+        assert few_rows(k, lanes, 1, versioned=False) == few
+        assert few_rows(k, lanes, 1, versioned=True) == min(few, UNPACKED_ROWS_VERSIONED)
+    large = LARGE_BYTES + 1
+    assert few_rows(rest, lanes, large, versioned=False) == UNPACKED_ROWS_OF_LARGE
+    assert few_rows(rest, lanes, large, versioned=True) == UNPACKED_ROWS_VERSIONED
+    assert few_rows(rest + 1, lanes, large, versioned=False) == long
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ class PreparedLayers:
                     recurrence.prepared(
                         cell, self._dtype, x.time, x.batch, width if layer else x.size, hidden,
                         directions, direction, x.is_tokens and not layer, x.token_rows, False,
-                        ragged, threads,
+                        ragged, threads, True,
                     ),
                     w,
                     layer * directions + direction,

@@ -19,8 +19,7 @@ from fastrnn.checks import (
 )
 from fastrnn.layers.base import Recurrent
 from fastrnn.layers.values import Grads, State, Tape
-from fastrnn.params import HasParameters, Parameters
-from fastrnn.workspaces import aligned_empty
+from fastrnn.params import HasParameters
 
 
 class OneStep(FixedSizes, HasParameters, Generic[State]):
@@ -62,11 +61,8 @@ class OneStep(FixedSizes, HasParameters, Generic[State]):
         self.hidden_size = layer.hidden_size
         self.bias = layer.bias
         self.dtype = layer.dtype
-        specs = layer._parameters.specs
-        specs = tuple(spec._replace(name=spec.name.removesuffix("_l0")) for spec in specs)
-        flat = aligned_empty(layer.flat.size, layer.dtype)
-        layer.move_to(flat)
-        self._parameters = Parameters(specs, layer.dtype, flat)
+        self._parameters = layer._parameters.renamed(lambda name: name.removesuffix("_l0"))
+        layer._parameters = self._parameters
 
     def __call__(self, x: ArrayLike, state: Any = None) -> State:
         """One step for inference.
