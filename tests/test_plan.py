@@ -55,7 +55,7 @@ def test_a_plan_says_what_is_packed_and_why() -> None:
     )
     of_one = fastrnn.RNN(512, 515, threads=1).plan(2).parts[0]
     assert of_one.choices["scan weights"] == "1.012 MB read as they are: at most 4 rows use them"
-    several = fastrnn.RNN(512, 515, threads=1).plan(2, 3).parts[0]
+    several = fastrnn.RNN(512, 515, threads=1).plan(2, 3, training=True).parts[0]
     assert several.choices["scan weights"].startswith("1.012 MB packed: 6 rows use them, several")
     short = fastrnn.RNN(512, 33, threads=1).plan(4).parts[0]
     assert short.plan.layer.unpacked
