@@ -99,7 +99,9 @@ class Scans:
         self._cell, self._keep = CELLS[cell], keep
         self._problem = problem = make_problem(cell, Shape(time, batch, hidden, hidden))
         dtype, params = problem.dtype, problem.params
-        plan = plan_layer(self._cell, dtype, time, batch, hidden, hidden, keep=keep, threads=1)
+        plan = plan_layer(
+            self._cell, dtype, time, batch, hidden, hidden, keep=keep, versioned=not keep, threads=1
+        )
         # All input parts are there when the scan begins.
         self.plan: LayerPlan = plan._replace(
             layer=plan.layer._replace(beside=plan.layer.beside._replace(address=0))

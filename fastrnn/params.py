@@ -79,6 +79,8 @@ class Parameters:
         In the order in which they lie in the buffer.
     flat : ndarray (size,), optional
         The buffer; zeros of `dtype`, on a cache line, if not given.
+    is_lent : bool
+        Whether others may write to that buffer at any time; if not, only those who have `flat`.
 
     Attributes
     ----------
@@ -88,24 +90,30 @@ class Parameters:
     views : dict of str to ndarray
         Each parameter with its shape, a view of `flat`.
 
-    These are for the package. Users get `shown` and `shown_views`; what is made of them holds on to
-    them, in whatever library, and `version` knows of it.
+    These are for the package. Users of layers get `shown` and `shown_views`; what is made of them
+    holds on to them, in whatever library, and `version` knows of it.
     """
 
-    def __init__(self, specs: Iterable[Spec], dtype: np.dtype[Any], flat: Array | None = None):
+    def __init__(
+        self,
+        specs: Iterable[Spec],
+        dtype: np.dtype[Any],
+        flat: Array | None = None,
+        *,
+        is_lent: bool = True,
+    ) -> None:
         self.specs = tuple(specs)
         self.offsets = tuple(accumulate((math.prod(s.shape) for s in self.specs), initial=0))
-        #: Whether the buffer is somebody else's, who may write to it at any time.
-        self._is_lent = flat is not None
         if flat is None:
             flat = aligned_empty(self.offsets[-1], dtype)
             flat[...] = 0
-        self.flat: Array = flat
-        # What NumPy makes of an array refers to the first one of a chain, which a buffer begins.
-        self._shown = flat
-        if not self._is_lent:
-            buffer = memoryview(flat)  # type: ignore[arg-type]
-            self._shown = np.frombuffer(buffer, flat.dtype)
+            self._is_lent, self.flat, self._shown = False, flat, _apart(flat)
+        else:
+            # What NumPy makes of an array holds on to the first of a chain: that must be `flat`.
+            self._is_lent = is_lent or isinstance(flat.base, np.ndarray)
+            self.flat, self._shown = flat if self._is_lent else _apart(flat), flat
+        #: So many references to what is shown there are if no user has one.
+        self._nobody = _NOBODY + (self._shown is flat)
         #: The views that users have, if they do, together and one by one.
         self._views: Callable[[], Views | None] = _nothing
         self._each: weakref.WeakValueDictionary[str, Array] = weakref.WeakValueDictionary()
@@ -132,11 +140,11 @@ class Parameters:
     def span(self, names: Sequence[str]) -> slice | int:
         """Where these neighbours lie, if they are there; the number of the part if it is one."""
         places = [i for i, s in enumerate(self.specs) if s.name in names]
+        if not places:
+            return slice(0)
         if len(places) == 1:
             return places[0]
-        return (
-            slice(*(self.offsets[i] for i in (places[0], places[-1] + 1))) if places else slice(0)
-        )
+        return slice(self.offsets[places[0]], self.offsets[places[-1] + 1])
 
     def views_of(self, parts: list[Array]) -> dict[str, Array]:
         """The parameters by name and with their shapes, from their `parts`."""
@@ -165,14 +173,15 @@ class Parameters:
     def version(self) -> int:
         """A number that stays as it is as long as nobody can write; 0 while somebody can.
 
-        An address that is kept as an integer is not known of: hold an array as well.
+        An address kept as an integer, a weak reference and the base of what is shown are not known
+        of: hold an array as well.
         """
         version = self._version
-        return 0 if self._is_lent or _holders(self) > _NOBODY else version
+        return 0 if self._is_lent or _holders(self) > self._nobody else version
 
     def __reduce__(self) -> Any:
         # Who is copied together with it, and has what is shown, has that of the copy.
-        return Parameters, (self.specs, self.flat.dtype, self._shown)
+        return _again, (self.specs, self._shown, self._is_lent)
 
     def state_dict(self) -> dict[str, Array]:
         """Copies of all parameters by name."""
@@ -204,6 +213,16 @@ class Parameters:
         return self.specs[place].name
 
 
+def _again(specs: tuple[Spec, ...], flat: Array, is_lent: bool) -> Parameters:
+    return Parameters(specs, flat.dtype, flat, is_lent=is_lent)
+
+
+def _apart(flat: Array) -> Array:
+    """An array of the same memory to which views of the other do not hold on, nor its to that."""
+    buffer = memoryview(flat)  # type: ignore[arg-type]
+    return np.frombuffer(buffer, flat.dtype)
+
+
 def _holders(parameters: Any) -> int:
     """References to what users are shown."""
     return sys.getrefcount(parameters._shown)
@@ -228,7 +247,12 @@ class HasParameters:
 
     @property
     def params(self) -> dict[str, Array]:
-        """Parameters by name: views of `flat`. Assigning to a name copies into the view."""
+        """Parameters by name: views of `flat`. Assigning to a name copies into the view.
+
+        Layers see what is written to an array of them, or to anything made of one, as long as that
+        is held; a layer's calls are faster once none is. Whoever keeps an address as a number must
+        hold one.
+        """
         return self._held.shown_views()
 
     @property

@@ -25,8 +25,9 @@ UNPACKED_ROWS = 10
 UNPACKED_ROWS_OF_LARGE = 50
 LARGE_BYTES = 1 << 24
 #: Calls that find them packed, and know it by their version, take 0.81 to 1.0 of the time with 10
-#: rows, 0.72 to 1.0 with 5, more than 16 MB 0.84 to 0.93 with 15 to 50. With fewer rows those lose
-#: that must take the checksum, since somebody may have written (Zen 4).
+#: rows, 0.72 to 1.0 with 5, more than 16 MB 0.84 to 0.93 with 15 to 50. Those that must take the
+#: checksum, since somebody may have written, take as long as before with 16 MB and 25 or 50 rows,
+#: and longer with fewer (Zen 4). Training sums in another order than they for as many rows.
 UNPACKED_ROWS_VERSIONED = 4
 #: Of weights with rows of fewer vectors, packed ones are faster from 4 rows on, since the sums of
 #: dot products take long: LSTMs of 32, 64 and 96 units take 0.87, 0.94 and 1.02 of the time. Where
@@ -56,7 +57,8 @@ NARROW_BYTES = 256
 #: One row's panels are so narrow if the recurrent weights take so many bytes, more than the first-
 #: level cache or nearly so: what of a panel is still there is read first. LSTMs of 48 to 100 units
 #: take 0.86 to 0.96 of the time, GRUs of 48 to 150 0.94 to 0.98. Wide ones are faster elsewhere, by
-#: 0.95 to 0.98 for RNNs of 256 to 1024 units, and with input parts beside the scan (Zen 4).
+#: 0.95 to 0.98 for RNNs of 256 to 1024 units, and with input parts beside the scan (Zen 4). Panels
+#: of other widths sum in other orders: last bits differ between sequences with those and without.
 REREAD_ABOVE = 1 << 14
 REREAD_BELOW = 3 << 16
 
@@ -70,7 +72,7 @@ UNCACHED_BYTES = 1 << 23
 #: numbers, and so many times those of h at most. Batch 1, inputs as units, then takes 0.87 to 0.94
 #: of the time with 128 to 512 units, with four times as many inputs 0.94 to 0.97
 #: (``bench/limits.py beside``; Zen 4). Elsewhere it took more: eight times as many inputs 1.01 to
-#: 1.04, 64 KB of weights or less 1.00 to 1.06, 8 MB 0.96 to 1.11 from run to run, 32 MB 1.5.
+#: 1.04, 64 KB of weights or less 1.00 to 1.06, 11 MB 1.16, 16 MB 1.5.
 BESIDE_BYTES = 1 << 16
 BESIDE_BELOW = 9 << 20
 BESIDE_INPUTS = 64
@@ -148,6 +150,8 @@ class LayerPlan(NamedTuple):
     threads: int
     #: Whether its workspace keeps packed weights for the next call.
     kept: bool
+    #: In which order and where: plans of one layer that agree find each other's.
+    packing: tuple[int, ...]
 
 
 def team_size(
@@ -259,9 +263,7 @@ def plan_layer(
     large = weight_bytes > LARGE_BYTES
 
     def packs(rows: int, k: int) -> bool:
-        return reuse or rows > few_rows(
-            k, width, weight_bytes, versioned=versioned
-        )  # fmt: skip
+        return reuse or rows > few_rows(k, width, weight_bytes, versioned=versioned)
 
     # Dot products of several rows read the weights at fewer bytes a second; those of one step most
     # often not at all, as it begins at zero. A team that shares rows would add in another order.
@@ -284,7 +286,11 @@ def plan_layer(
         # Panels only say how many columns are multiplied before the equations run on them.
         vectors = UNPACKED_VECTORS
     dot_rows = min(dots.ROWS_MAX, max(1, block * batch))
-    panels = -(-padded(hidden) // width // max(vectors, back_vectors))
+    # The widest, whatever they are: layers of other inputs have the same team.
+    _, widest = scan_shape(batch, 1 if cell.late else gates, wide=one_row)
+    panels = -(
+        -padded(hidden) // width // max(UNPACKED_VECTORS if unpacked else widest, back_vectors)
+    )
     size, by_units = team_size(
         threads, cell, time, batch, 0 if tokens else inputs, hidden, panels, more_work
     )
@@ -301,10 +307,15 @@ def plan_layer(
     )
     scratch_size = -(-tile * width // lines) * lines
     regions = Regions(dtype.itemsize)
-    late = regions.add((1 + len(cell.early_kept)) * batch * hidden) if cell.late else 0
-    delta = regions.add((block + 1) * batch * gates_hidden)
+    # First what is kept for the next call, at the same places whatever times and rows it has.
+    recurrent_panels = regions.add(gates_hidden * padded(hidden))
     input_size = max(inputs * padded(gates_hidden), gates_hidden * padded(inputs))
     input_panels = 0 if tokens else regions.add(input_size)
+    x_bias, r_bias = regions.add(gates_hidden), regions.add(gates_hidden)
+    copies = regions.add(kept * packed_size)
+    packing = kept, size, vectors, unpacked > 0, unpacked_input
+    late = regions.add((1 + len(cell.early_kept)) * batch * hidden) if cell.late else 0
+    delta = regions.add((block + 1) * batch * gates_hidden)
     columns = padded(gates_hidden) // width
     shared = -(-columns // tile_width) if columns else 1
     layer = Layer(
@@ -349,12 +360,12 @@ def plan_layer(
             base=columns // shared,
             extra=columns % shared,
         ),
-        recurrent_panels=regions.add(gates_hidden * padded(hidden)),
+        recurrent_panels=recurrent_panels,
         gate_panels=hidden * padded(hidden),
         input_panels=input_panels,
-        x_bias=regions.add(gates_hidden),
-        r_bias=regions.add(gates_hidden),
-        copies=regions.add(kept * packed_size),
+        x_bias=x_bias,
+        r_bias=r_bias,
+        copies=copies,
         x_part=delta,
         r_delta=regions.add((block + 1) * batch * gates_hidden) if cell.apart else delta,
         row_panels=regions.add(
@@ -363,4 +374,5 @@ def plan_layer(
         scratch=regions.add(size * scratch_size),
         scratch_size=scratch_size,
     )
-    return LayerPlan(layer, np.array(flattened(layer), np.int64), regions.size, size, kept)
+    numbers = np.array(flattened(layer), np.int64)
+    return LayerPlan(layer, numbers, regions.size, size, kept, packing)

@@ -95,14 +95,22 @@ class Workspace:
 
     __slots__ = ("numbers", "plan", "seal", "version")
 
+    plan: LayerPlan
+
     def __init__(self, plan: LayerPlan, dtype: np.dtype[Any]) -> None:
         self.numbers = aligned_empty(plan.work, dtype)
-        self.prepare(plan)
+        self._begin(plan)
 
     def prepare(self, plan: LayerPlan) -> None:
-        """Get ready for another plan; packed weights are lost."""
-        if self.numbers.size < plan.work:
+        """Get ready for another plan; packed weights stay if it has them in the same places."""
+        is_larger = plan.work > self.numbers.size
+        if is_larger:
             self.numbers = aligned_empty(plan.work, self.numbers.dtype)
+        if is_larger or plan.packing != self.plan.packing:
+            self._begin(plan)
+        self.plan = plan
+
+    def _begin(self, plan: LayerPlan) -> None:
         self.plan = plan
         #: As `fastrnn.kernels.seal` has it; empty if packed weights are not kept.
         self.seal = np.zeros((1 + plan.threads) * plan.kept, np.int64)

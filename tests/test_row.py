@@ -11,7 +11,8 @@ from conftest import DTYPES, PLAIN, normal
 
 import fastrnn
 from fastrnn import plan, recurrence
-from fastrnn.cells import INDRNN, MGU
+from fastrnn.cells import GRU, INDRNN, LSTM, MGU, RNN_TANH
+from fastrnn.kernels import jit
 from fastrnn.kernels.jit import beside_address, kernel, row_address, tile_address
 from fastrnn.kernels.panels import pack, split
 from fastrnn.kernels.product import multiply_panel, product
@@ -19,6 +20,7 @@ from fastrnn.kernels.row import LEAST_STEPS, ROWS, Beside, make_beside
 from fastrnn.kernels.team import ALONE
 from fastrnn.plan import tile_shape
 from fastrnn.simd import cpu
+from fastrnn.simd.functions import sigmoid, tanh
 from fastrnn.simd.row import row_product
 from fastrnn.simd.tile import K_BLOCK, VECTORS_MAX
 
@@ -135,6 +137,48 @@ def test_it_is_done_where_it_pays() -> None:
     assert not made("GRU", 100, 1, 128, 128, reset_after=False)
     tokens = plan.plan_layer(fastrnn.cells.LSTM, np.dtype("f4"), 100, 1, 128, 128, tokens=True)
     assert not tokens.layer.beside.address
+
+
+def _five(a: Any, b: Any, c: Any, d: Any, e: Any, h: Any) -> Any:
+    return (sigmoid(a) * h + sigmoid(b) * tanh(c) + sigmoid(d) * tanh(e),), ()
+
+
+#: More gates than one panel has.
+FIVE = fastrnn.Cell("five", ("a", "b", "c", "d", "e"), ("h",), _five)
+
+
+@DTYPES
+@pytest.mark.parametrize("hidden", [1, 7, 16, 17, 40, 67, 100, 131])
+@pytest.mark.parametrize("cell", [RNN_TANH, LSTM, GRU, MGU, FIVE], ids=lambda cell: cell.name)
+def test_a_scan_of_one_row_gives_the_bits_of_that_of_any_batch(
+    cell: Any, hidden: int, dtype: Any, anywhere: pytest.MonkeyPatch
+) -> None:
+    anywhere.setattr(plan, "TEAM_WORK", 1)
+    anywhere.setattr(plan, "STEP_WORK", 1)
+    shape = (2, 1, hidden)
+    states = [normal(shape, dtype, i) for i in range(len(cell.states))]
+    state = tuple(states) if len(states) > 1 else states[0]
+
+    def run(threads: int) -> list[Any]:
+        layer = fastrnn.Recurrent(cell, 19, hidden, bidirectional=True, dtype=dtype, seed=0)
+        layer.threads = threads
+        found = []
+        for time in (1, 4, LEAST_STEPS + 9):
+            x = normal((time, 1, 19), dtype, 9)
+            for given in (None, state):
+                output, final = layer(x, given)
+                found += [output, *(final if isinstance(final, tuple) else [final])]
+        return found
+
+    rows = [run(threads) for threads in range(1, min(3, fastrnn.get_threads()) + 1)]
+    anywhere.setattr(cpu, "BESIDE", False)
+    anywhere.setattr(jit, "row_address", lambda dtype: 0)
+    plan.plan_layer.cache_clear()
+    recurrence.prepared.cache_clear()
+    expected = run(1)
+    for found in rows:
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 @DTYPES

@@ -151,7 +151,7 @@ def scatter_add(
 
 
 def sealed(seal, w_ih, w_hh, b_ih, b_hh, team):
-    """See `fastrnn.kernels.seal.sealed`; always packs."""
+    """See `fastrnn.kernels.seal.sealed`; packs whenever it is asked."""
     return False, 0
 
 

@@ -138,6 +138,8 @@ def scan_row(h, memory, saved, scratch, scratch_offset, x_part, x_offset, units,
              s):  # fmt: skip
     """Steps of the times first .. first + count - 1, as `fastrnn.kernels.scan.scan_forward`.
 
+    A team shares the units.
+
     Input parts that are not there yet are made from `x`, whose first time is at `x_start`: `beside`
     says which.
     """

@@ -86,7 +86,7 @@ class Scan(NamedTuple):
     back_width: int
     #: Address of the compiled tiles.
     tile: int
-    #: Of compiled rows where `fastrnn.kernels.row` scans, else 0.
+    #: Of compiled rows where `fastrnn.kernels.row` scans, but for `RAGGED` sequences, else 0.
     row: int
     #: Columns of the dot products that read ``weight_hh`` as it is, forward; 0 if it is packed.
     unpacked: int

@@ -61,6 +61,7 @@ class OneStep(FixedSizes, HasParameters, Generic[State]):
         self.hidden_size = layer.hidden_size
         self.bias = layer.bias
         self.dtype = layer.dtype
+        # One object, so that the layer knows who may write to it. It has read no weights before.
         self._parameters = layer._parameters.renamed(lambda name: name.removesuffix("_l0"))
         layer._parameters = self._parameters
 

@@ -43,7 +43,7 @@ STORES_LINES = _AVX512
 #: AVX-512 has 32: batch 64, H = 1024 runs at 110 GF/s of 117, with AVX2's tile at 100 (Zen 4).
 ACCUMULATORS = 24 if _AVX512 else 12
 
-#: Whether registers are left for rows of another product beside one row's: `fastrnn.simd.beside`.
+#: Whether registers are left for rows of another product beside one row's: `fastrnn.simd.row`.
 BESIDE = _AVX512
 
 

@@ -25,7 +25,7 @@ ROWS = 8
 
 
 class _RowKernel(MicroKernel):
-    """What multiplies one row by panels of a number of vectors, none at all to write the rest."""
+    """What multiplies one row by panels of `vectors` vectors; with 0 `_RowBeside` has X alone."""
 
     c: ir.Value
     c_stride: ir.Value
