@@ -313,7 +313,7 @@ def plan_layer(
     input_panels = 0 if tokens else regions.add(input_size)
     x_bias, r_bias = regions.add(gates_hidden), regions.add(gates_hidden)
     copies = regions.add(kept * packed_size)
-    packing = kept, size, vectors, unpacked > 0, unpacked_input
+    packing = kept, size, vectors, unpacked > 0, unpacked_input, tokens, x_bias, copies
     late = regions.add((1 + len(cell.early_kept)) * batch * hidden) if cell.late else 0
     delta = regions.add((block + 1) * batch * gates_hidden)
     columns = padded(gates_hidden) // width

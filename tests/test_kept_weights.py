@@ -165,6 +165,17 @@ def test_weights_stay_packed_for_other_times(dtype: type) -> None:
         np.testing.assert_array_equal(layer(x[:time])[0], right)
 
 
+def test_tokens_and_numbers_in_turns_spoil_nothing() -> None:
+    layer = fastrnn.LSTM(5, 19, seed=0)
+    tokens = np.random.default_rng(0).integers(0, 5, (13, 1))
+    numbers = np.eye(5, dtype=np.float32)[tokens]
+    expected = fresh(layer, numbers)
+    for _ in range(3):
+        for x in (numbers, fastrnn.OneHot(tokens), numbers[:11], fastrnn.OneHot(tokens[:12])):
+            output = layer(x)[0]
+            np.testing.assert_allclose(output, expected[: len(output)], rtol=1e-5, atol=1e-6)
+
+
 @jit_only
 def test_a_cell_knows_who_writes_to_its_layer() -> None:
     cell, x = fastrnn.LSTMCell(5, 40, seed=0), np.ones((8, 5), np.float32)
