@@ -280,20 +280,19 @@ def plan_layer(
         one_row and time >= LEAST_STEPS and not (tokens or unpacked_input)
         and BESIDE_INPUTS <= inputs <= BESIDE_RATIO * hidden and recurrent_bytes > BESIDE_BYTES
     )  # fmt: skip
-    rereads = not beside and REREAD_ABOVE < recurrent_bytes <= REREAD_BELOW
-    rows, vectors = scan_shape(batch, 1 if cell.late else gates, wide=one_row and not rereads)
+    # As in layers of other inputs, which have the same team.
+    wide = one_row and not REREAD_ABOVE < recurrent_bytes <= REREAD_BELOW
+    rows, vectors = scan_shape(batch, 1 if cell.late else gates, wide=wide)
     if unpacked:
         # Panels only say how many columns are multiplied before the equations run on them.
         vectors = UNPACKED_VECTORS
     dot_rows = min(dots.ROWS_MAX, max(1, block * batch))
-    # The widest, whatever they are: layers of other inputs have the same team.
-    _, widest = scan_shape(batch, 1 if cell.late else gates, wide=one_row)
-    panels = -(
-        -padded(hidden) // width // max(UNPACKED_VECTORS if unpacked else widest, back_vectors)
-    )
+    panels = -(-padded(hidden) // width // max(vectors, back_vectors))
     size, by_units = team_size(
         threads, cell, time, batch, 0 if tokens else inputs, hidden, panels, more_work
     )
+    if beside:
+        _, vectors = scan_shape(batch, gates, wide=True)
     beside = BESIDE and beside and weight_bytes // size < BESIDE_BELOW
     # The plain kernels scan all rows at once.
     together = by_units or unpacked_input

@@ -68,6 +68,15 @@ def make_layer(cell: Cell, *sizes: int, dtype: Any = np.float32, seed: int = 0, 
     return fastrnn.RNN(*sizes, nonlinearity=nonlinearity, dtype=dtype, seed=seed, **kw)
 
 
+def reads_weights_alike(layer: Any, time: int, batch: int) -> bool:
+    """Whether a call and `forward` both pack weights or both do not: else sums' order differs."""
+    called, kept = (
+        [(p.plan.layer.unpacked, p.plan.layer.scan.unpacked) for p in plan.parts]
+        for plan in (layer.plan(time, batch, training=training) for training in (False, True))
+    )
+    return called == kept
+
+
 def normal(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Any:
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 

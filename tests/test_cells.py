@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import DTYPES, FLOATS, PLAIN, assert_close, eps, normal
+from conftest import DTYPES, FLOATS, PLAIN, assert_close, eps, normal, reads_weights_alike
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -145,7 +145,8 @@ def test_random_networks_are_the_naive_ones(
     d_state = d_state if given_[2] or not time else None
     output, final, tape = layer.forward(x, state)
     called, called_final = layer(x, state)
-    np.testing.assert_array_equal(called, output)
+    if reads_weights_alike(layer, time, batch):
+        np.testing.assert_array_equal(called, output)
     grads = layer.backward(tape, d_output, d_state)
 
     if not time:
@@ -156,7 +157,7 @@ def test_random_networks_are_the_naive_ones(
         wide(x), wide(state), params, num_layers=layers, bidirectional=bidirectional, **options
     )
     d_x, d_start, d_params = backward(cache, wide(d_output), wide(d_state))
-    pairs = [("output", output, naive), ("x", grads.x, d_x)]
+    pairs = [("output", output, naive), ("called", called, naive), ("x", grads.x, d_x)]
     pairs += [("state", *both) for both in zip(as_tuple(final), as_tuple(naive_final), strict=True)]
     pairs += [("called", *b) for b in zip(as_tuple(called_final), as_tuple(final), strict=True)]
     pairs += [("d_state", *b) for b in zip(as_tuple(grads.state), as_tuple(d_start), strict=True)]
