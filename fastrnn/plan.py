@@ -26,8 +26,8 @@ UNPACKED_ROWS_OF_LARGE = 50
 LARGE_BYTES = 1 << 24
 #: Calls that find them packed, and know it by their version, take 0.81 to 1.0 of the time with 10
 #: rows, 0.72 to 1.0 with 5, more than 16 MB 0.84 to 0.93 with 15 to 50. Those that must take the
-#: checksum, since somebody may have written, take as long as before with 16 MB and 25 or 50 rows,
-#: and longer with fewer (Zen 4). Training sums in another order than they for as many rows.
+#: checksum, since somebody may have written, take 1.18 to 1.29 with 5 rows, 1.06 with 10, and 1.0
+#: with 25 or 50 of more than 16 MB (Zen 4). Training sums in another order for as many rows.
 UNPACKED_ROWS_VERSIONED = 4
 #: Of weights with rows of fewer vectors, packed ones are faster from 4 rows on, since the sums of
 #: dot products take long: LSTMs of 32, 64 and 96 units take 0.87, 0.94 and 1.02 of the time. Where
@@ -69,8 +69,8 @@ UNCACHED_BYTES = 1 << 23
 
 #: The input parts of one sequence are made between the loads of its scan if that reads more weights
 #: than the first-level cache holds, all weights of a thread are below so many bytes, x has so many
-#: numbers, and so many times those of h at most. Batch 1, inputs as units, then takes 0.87 to 0.94
-#: of the time with 128 to 512 units, with four times as many inputs 0.94 to 0.97
+#: numbers, and so many times those of h at most. Batch 1, inputs as units, then takes 0.85 to 0.93
+#: of the time with 128 to 512 units, with four times as many inputs 0.94
 #: (``bench/limits.py beside``; Zen 4). Elsewhere it took more: eight times as many inputs 1.01 to
 #: 1.04, 64 KB of weights or less 1.00 to 1.06, 11 MB 1.16, 16 MB 1.5.
 BESIDE_BYTES = 1 << 16

@@ -24,8 +24,8 @@ GATES = TOGETHER = 1
 run_units: Any = None
 run_pair: Any = None
 
-#: Steps of a sequence for which some of its input parts are left to the scan: an LSTM of 25 takes
-#: 0.97 of the time with 100 units, 0.93 with 128 (Zen 4).
+#: Steps of a sequence for which some of its input parts are left to the scan: an LSTM of 25
+#: and 100 units takes 0.95 of the time (``bench/limits.py beside``; Zen 4).
 LEAST_STEPS = 3 * ROWS
 
 
