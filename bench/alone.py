@@ -50,7 +50,7 @@ def drivers_of(cell: Cell) -> Drivers:
     drivers, none = bound.drivers(cell), jit.bind(nothing)
     forward, backward = drivers.run_forward.py_func, drivers.run_backward.py_func
     names = forward.__globals__
-    scan = jit.bind(names["scan_forward"].py_func, multiply_panel=none)
+    scan = jit.bind(names["scan_forward"].py_func, multiply_gates=none)
     row = jit.bind(names["scan_row"].py_func, row_product=none)
     left_out = dict.fromkeys(("pack", "product", "column_sums", "set_zero"), none)
     return Drivers(
@@ -103,8 +103,9 @@ class Scans:
             self._cell, dtype, time, batch, hidden, hidden, keep=keep, versioned=not keep, threads=1
         )
         # All input parts are there when the scan begins.
+        p = plan.layer
         self.plan: LayerPlan = plan._replace(
-            layer=plan.layer._replace(beside=plan.layer.beside._replace(address=0))
+            layer=p._replace(beside=p.beside._replace(address=0), scan=p.scan._replace(inputs=0))
         )
         block, ring = self.plan.layer.block, self.plan.layer.scan.ring
         assert time % block == 0, f"T must be a multiple of {block}, got {time}"

@@ -105,19 +105,22 @@ def _choices(
         team = f"{plan.threads} threads share the {split}"
     elif threads > 1:
         team += f", less than {TEAM_WORK / 1e6:.0f} million for each of more or too little a step"
+    when = f"{layer.block} times of {layer.time} at once (about {BLOCK_ROWS} rows)"
+    if layer.beside.address:
+        when += ", all but the first between the loads of the scan"
+    if scan.inputs:
+        when = "in the steps of the scan: so many rows make up for reading the weights in each"
     return {
         "vectors": f"{VECTOR_BYTES} bytes, {lanes(dtype)} numbers; {ACCUMULATORS} accumulators",
-        "input product": (
-            f"({rows}, {layer.inputs}) x ({layer.inputs}, {columns}), "
-            f"{layer.block} times of {layer.time} at once (about {BLOCK_ROWS} rows)"
-            + (", all but the first between the loads of the scan" if layer.beside.address else "")
-        ),
+        "input product": f"({rows}, {layer.inputs}) x ({layer.inputs}, {columns}), {when}",
         "input weights": _packing(
             bool(layer.unpacked), of_input, scan.batch, rows, few[0], plan.kept
         ),
         "input tile": (
             f"{layer.dot_rows} x {layer.dot_columns} dot products"
             if layer.unpacked
+            else "the scan's"
+            if scan.inputs
             else f"{layer.tile_rows} rows x {layer.width} vectors"
         ),
         "scan": f"{layer.time} steps of ({scan.batch}, {scan.hidden}) x ({scan.hidden}, {columns})",

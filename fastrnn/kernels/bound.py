@@ -89,7 +89,8 @@ def _bound_drivers(cell: Cell, ragged: bool) -> Drivers:
         )
     step = jit.bind(cell.forward)
     for name, paired in (("run_units", False), ("run_pair", True)):
-        names[name] = jit.bind(pointwise.run_units, inline=True, step=step, PAIRED=paired, **names)
+        names[name] = jit.bind(pointwise.run_vector, inline=True, step=step, PAIRED=paired, **names)
+    names["run_rows"] = jit.bind(pointwise.run_rows, inline=True, **names)
     names["hold"] = jit.bind(ragged_kernels.hold, inline=True, **names)
     names["leave_out"] = jit.bind(ragged_kernels.leave_out, **names)
     names["scan_forward"] = jit.bind(primitives.scan_forward, step=step, **names)

@@ -93,7 +93,11 @@ def pack_forward(work, w_ih, w_hh, b_ih, b_hh, multiplies_h, team, p):
         pack_gates(work, p.recurrent_panels + gate * p.gate_panels,
                    w_hh[gate * hidden * hidden :], TOGETHER, hidden, hidden, p.scan.width,
                    team)  # fmt: skip
-    if not (p.tokens or p.unpacked):
+    for gate in range(0, GATES if p.scan.inputs else 0, TOGETHER):
+        pack_gates(work, p.input_panels + gate * p.inputs * (p.gate_panels // hidden),
+                   w_ih[gate * hidden * p.inputs :], TOGETHER, p.inputs, hidden, p.scan.width,
+                   team)  # fmt: skip
+    if not (p.tokens or p.unpacked or p.scan.inputs):
         pack(work, p.input_panels, w_ih, 0, 1, p.inputs, p.inputs, GATES * hidden, p.width, team)
     summed = (GATES - APART) * hidden
     first, end = share(GATES * hidden, team)
@@ -181,8 +185,9 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
             count = min(p.block, p.time - start)
             early = count if RAGGED else before_scan(count, p.beside)
             at = 0 if s.direction > 0 else count - early
-            input_parts(work, scratch, x, tokens, lengths, w_ih, start + at, early, at, place,
-                        part, p)  # fmt: skip
+            if not s.inputs:
+                input_parts(work, scratch, x, tokens, lengths, w_ih, start + at, early, at, place,
+                            part, p)  # fmt: skip
             if s.together:
                 wait(team)
             if s.row and not RAGGED:
@@ -192,7 +197,8 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
             else:
                 scan_forward(h, memory, saved, work, scratch, work, place, w_hh, units,
                              work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,
-                             start, count, lengths, part if stripes > 1 else team, s)  # fmt: skip
+                             start, count, x, lengths, part if stripes > 1 else team,
+                             s)  # fmt: skip
 
 
 def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wants_state, work,

@@ -174,7 +174,7 @@ class _Slots:
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
-                 rests, first, count, lengths, team, s):  # fmt: skip
+                 rests, first, count, x, lengths, team, s):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_forward`."""
     if not h.size:
         return

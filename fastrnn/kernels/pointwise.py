@@ -5,18 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from fastrnn.simd.memory import load_units, store_units
-from fastrnn.simd.vector import add_each, preactivations
+from fastrnn.simd.vector import add_each, lanes_of, preactivations
 
 GATES = LAST = 1
 SAVED = APART = OTHERS = UNITS = EARLY = EARLY_KEPT = 0
 PAIRED = False
 RECURRENT = True
 step: Any = None
+run_units: Any = None
+run_pair: Any = None
 
 
-def run_units(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scratch, across, wide,
-              x_offset, n, j, down, right, now, before, slot_now, slot_before, s):  # fmt: skip
+def run_vector(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scratch, across, wide,
+               x_at, x_row, x_gate, n, j, down, right,
+               now, before, slot_now, slot_before, s):  # fmt: skip
     """The cell's equations for a vector of units from unit j on, of row n of the batch.
+
+    The input part of its first gate is at `x_at`, those of other rows and gates `x_row` and
+    `x_gate` numbers farther.
 
     If `PAIRED`, for another vector as well, `down` rows and `right` units farther, both whole:
     their chains of operations run side by side. An LSTM's equations, 32 rows of 128 units at a
@@ -26,8 +32,8 @@ def run_units(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scrat
     left = hidden - j
     slot = s.ring * batch * hidden
 
-    at_x = x_offset + (n * GATES + EARLY) * hidden + j
-    x = load_units(x_part, at_x, down * GATES * hidden + right, hidden, left, LAST, PAIRED)
+    at_x = x_at + EARLY * x_gate
+    x = load_units(x_part, at_x, down * x_row + right, x_gate, left, LAST, PAIRED)
     x = add_each(x, load_units(x_bias, EARLY * hidden + j, right, hidden, left, LAST, PAIRED))
     if RECURRENT:
         # Behind the last unit stands what was there before: where it happened to be denormal, an
@@ -60,3 +66,34 @@ def run_units(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scrat
             store_units(saved, at_saved, apart_saved, hidden, left, kept, True)
         else:
             store_units(saved, at_saved, apart_saved, hidden, left, kept, False)
+
+
+def run_rows(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scratch, across, wide,
+             x_at, x_row, x_gate, first_row, end_row, column, end,
+             now, before, slot_now, slot_before, s):  # fmt: skip
+    """The cell's equations for some rows of the batch and the units column .. end - 1.
+
+    Vectors go in pairs: those of two rows where all are whole, else neighbours.
+    """
+    lanes = lanes_of(h)
+    rows, vectors = end_row - first_row, (end - column) // lanes
+    down = int(rows > 1 and vectors * lanes == end - column)
+    outer, inner = (vectors, rows // 2) if down else (rows, vectors // 2)
+    for o in range(outer if inner else 0):
+        for i in range(inner):
+            row, unit = (2 * i, lanes * o) if down else (o, 2 * lanes * i)
+            run_pair(
+                h, memory, saved, scratch, x_part, x_bias, r_bias, units,
+                at_scratch + row * across + unit, across, wide,
+                x_at + row * x_row + unit, x_row, x_gate,
+                first_row + row, column + unit, down, 0 if down else lanes,
+                now, before, slot_now, slot_before, s,
+            )  # fmt: skip
+    for row in range(2 * inner if down else 0, rows):
+        for unit in range(0 if down else 2 * inner * lanes, end - column, lanes):
+            run_units(
+                h, memory, saved, scratch, x_part, x_bias, r_bias, units,
+                at_scratch + row * across + unit, across, wide,
+                x_at + row * x_row + unit, x_row, x_gate,
+                first_row + row, column + unit, 0, 0, now, before, slot_now, slot_before, s,
+            )  # fmt: skip

@@ -132,6 +132,25 @@ def multiply_panel(c, c_offset, c_stride, a, a_offset, a_stride, panels, panel_o
 
 
 @kernel
+def multiply_gates(c, c_offset, c_stride, wide, a, a_offset, a_stride, panels, panel_offset,
+                   gate_panels, k, column, first_gate, gates, together, rows, tile_rows, vectors,
+                   next_column, next_wide, address):  # fmt: skip
+    """C (rows, gates, wide)  =  A (rows, k) @ the panels of some units of the gates.
+
+    `column` is the first of the units, a panel has `together` gates, and those of other gates
+    are `gate_panels` numbers apart. Where `next_wide` is not 0, the panels of so many columns from
+    `next_column` on are brought nearer.
+    """
+    for gate in range(first_gate, gates, together):
+        at = panel_offset + gate * gate_panels
+        multiply_panel(
+            c, c_offset + gate * wide, c_stride, a, a_offset, a_stride,
+            panels, at + together * k * column, k, rows, tile_rows, vectors,
+            at + together * k * next_column, k * next_wide, address,
+        )  # fmt: skip
+
+
+@kernel
 def product_unpacked(c, c_offset, c_stride, a, a_offset, a_stride, b, b_offset,
                      rows, k, columns, tile_rows, tile_columns, address):  # fmt: skip
     """C (rows, columns)  =  A (rows, k) @ B (columns, k)^T, B read once and as it is.

@@ -205,15 +205,17 @@ def scan_row(h, memory, saved, scratch, scratch_offset, x_part, x_offset, units,
         j = cut.first_unit
         while j + 2 * lanes <= end_whole:
             run_pair(h, memory, saved, scratch, x_part, x_bias, r_bias, units,
-                     scratch_offset + j - cut.first_unit, 0, cut.wide, at_x, 0, j, 0, lanes,
+                     scratch_offset + j - cut.first_unit, 0, cut.wide,
+                     at_x + j, 0, hidden, 0, j, 0, lanes,
                      now, before, slot_now, slot_before, s)  # fmt: skip
             j += 2 * lanes
         while j < cut.end_unit:
             of_tail = j >= end_whole
             at_scratch = GATES * cut.wide if of_tail else j - cut.first_unit
             run_units(h, memory, saved, scratch, x_part, x_bias, r_bias, units,
-                      scratch_offset + at_scratch, 0, cut.tail if of_tail else cut.wide, at_x, 0, j,
-                      0, 0, now, before, slot_now, slot_before, s)  # fmt: skip
+                      scratch_offset + at_scratch, 0, cut.tail if of_tail else cut.wide,
+                      at_x + j, 0, hidden, 0, j, 0, 0,
+                      now, before, slot_now, slot_before, s)  # fmt: skip
             j += lanes
         if s.by_units:
             wait(team)

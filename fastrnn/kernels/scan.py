@@ -20,6 +20,8 @@ Layout, with T times, N rows of the batch, H hidden units, G gates and D directi
     The gates' input parts for the times of this call. If they do not stand `together`, those of
     this thread's rows do: ``(count, end_row - first_row, G, H)``, row n of a time being `n` rows
     behind the offset all the same.
+    Not there where the scan multiplies x itself, if `inputs` is not 0: the parts of a panel's units
+    are then made behind what it multiplies h by, in the scratch, which is in the same array.
 ``lengths`` (N,)
     Of each sequence, not looked at unless `RAGGED`. Behind them its states stand still, so that a
     reverse direction finds the initial ones at its last step; but h of a forward direction is zero,
@@ -44,7 +46,7 @@ from fastrnn.kernels.panels import (
     units_at,
     units_between,
 )
-from fastrnn.kernels.product import fill_rows, multiply_panel, product_unpacked
+from fastrnn.kernels.product import fill_rows, multiply_gates, multiply_panel, product_unpacked
 from fastrnn.kernels.ragged import running, shortest
 from fastrnn.kernels.team import wait
 from fastrnn.simd.memory import finish_uncached, load, load_each, store, store_each
@@ -55,8 +57,7 @@ SAVED = APART = OTHERS = UNITS = EARLY = LATE = 0
 H_CARRIED = RAGGED = False
 RECURRENT = True
 step: Any = None
-run_units: Any = None
-run_pair: Any = None
+run_rows: Any = None
 hold: Any = None
 leave_out: Any = None
 early_forward: Any = None
@@ -88,6 +89,10 @@ class Scan(NamedTuple):
     tile: int
     #: Of compiled rows where `fastrnn.kernels.row` scans, but for `RAGGED` sequences, else 0.
     row: int
+    #: Numbers of a row of x, which each step multiplies by a panel of ``weight_ih`` before those of
+    #: h, and where these panels begin; 0 if input parts are made before the scan.
+    inputs: int
+    input_panels: int
     #: Columns of the dot products that read ``weight_hh`` as it is, forward; 0 if it is packed.
     unpacked: int
     dot_rows: int
@@ -104,7 +109,7 @@ class Scan(NamedTuple):
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
-                 rests, first, count, lengths, team, s):  # fmt: skip
+                 rests, first, count, x, lengths, team, s):  # fmt: skip
     """Steps of the times first .. first + count - 1, in the scan's direction.
 
     Where it `rests`, the first of them is one from zero: h is not multiplied by its weights.
@@ -121,7 +126,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
     all_groups = split(end_row - first_row, ROWS)
     x_rows = batch if s.together else end_row - first_row
-    gate_panels = hidden * lanes * ((hidden + lanes - 1) // lanes)
+    padded = (hidden + lanes - 1) // lanes * lanes
     least = shortest(lengths, first_row, end_row) if RAGGED else 0
     first_unit, end_unit = units_between(
         first_panel, end_panel, hidden, together, panel_count, panel_base, panel_extra, tail, lanes
@@ -151,13 +156,13 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             column, wide, vectors = units_at(
                 panel, hidden, together, panel_count, panel_base, panel_extra, tail, lanes
             )
-            next_column, next_size = 0, 0
+            next_column, next_wide = 0, 0
             if follows:
                 next_column, _, next_vectors = units_at(
                     panel + onward, hidden, together,
                     panel_count, panel_base, panel_extra, tail, lanes,
                 )  # fmt: skip
-                next_size = hidden * next_vectors * lanes
+                next_wide = next_vectors * lanes
             # Numbers in a row of the scratch.
             across = streams * vectors * lanes
             end = min(column + wide, hidden)
@@ -165,6 +170,16 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             for group in range(group_count):
                 rows = group_base + (group < group_extra)
                 from_row = (before * batch + row) * s.stride + s.column
+                later = 0 if group else next_wide
+                x_at, x_row, x_gate = at_x + row * GATES * hidden + column, GATES * hidden, hidden
+                if s.inputs:
+                    x_at, x_row, x_gate = scratch_offset + rows * across, across, wide
+                    multiply_gates(
+                        scratch, x_at, across, wide,
+                        x, ((now - 1) * batch + row) * s.inputs, s.inputs,
+                        panels, s.input_panels, s.inputs * padded, s.inputs, column,
+                        0, GATES, TOGETHER, rows, s.rows, vectors, next_column, later, s.tile,
+                    )  # fmt: skip
                 if rests and i == 0:
                     fill_rows(scratch, scratch_offset, across, scratch[:0], rows, across)
                 elif RECURRENT and s.unpacked:
@@ -176,52 +191,37 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                             s.dots,
                         )  # fmt: skip
                 elif LATE:
-                    for gate in range(EARLY, GATES):
-                        multiply_panel(
-                            scratch, scratch_offset + gate * wide, across,
-                            scratch, s.late + row * hidden, hidden,
-                            panels, panel_offset + gate * gate_panels + hidden * column,
-                            hidden, rows, s.rows, vectors, 0, 0, s.tile,
-                        )  # fmt: skip
+                    multiply_gates(
+                        scratch, scratch_offset, across, wide,
+                        scratch, s.late + row * hidden, hidden,
+                        panels, panel_offset, hidden * padded, hidden, column,
+                        EARLY, GATES, 1, rows, s.rows, vectors, 0, 0, s.tile,
+                    )  # fmt: skip
                 elif RECURRENT:
-                    for gate in range(0, GATES, TOGETHER):
-                        at = panel_offset + gate * gate_panels + TOGETHER * hidden * column
-                        multiply_panel(
-                            scratch, scratch_offset + gate * wide, across,
-                            h, from_row, s.stride, panels, at, hidden, rows, s.rows, vectors,
-                            panel_offset + gate * gate_panels + TOGETHER * hidden * next_column,
-                            0 if group else next_size, s.tile,
-                        )  # fmt: skip
+                    multiply_gates(
+                        scratch, scratch_offset, across, wide, h, from_row, s.stride,
+                        panels, panel_offset, hidden * padded, hidden, column,
+                        0, GATES, TOGETHER, rows, s.rows, vectors, next_column, later, s.tile,
+                    )  # fmt: skip
                 n = row
                 while n < row + rows:
-                    if RAGGED and some_ended and lengths[n] < now:
-                        hold(h, memory, now, before, slot_now, slot_before, n, n + 1,
-                             column, end, s)  # fmt: skip
-                        n += 1
-                        continue
-                    # Of whole vectors two rows at a time, or of one row two vectors.
-                    down = n + 1 < row + rows and (end - column) % lanes == 0
-                    if RAGGED and some_ended and down:
-                        down = lengths[n + 1] >= now
-                    right = 0 if down else lanes
-                    j = column
-                    while j < end:
-                        at_scratch = scratch_offset + (n - row) * across + j - column
-                        if j + lanes + right <= end:
-                            run_pair(
-                                h, memory, saved, scratch, x_part, x_bias, r_bias, units,
-                                at_scratch, across, wide, at_x, n, j, down, right,
-                                now, before, slot_now, slot_before, s,
-                            )  # fmt: skip
-                            j += right
-                        else:
-                            run_units(
-                                h, memory, saved, scratch, x_part, x_bias, r_bias, units,
-                                at_scratch, across, wide, at_x, n, j, 0, 0,
-                                now, before, slot_now, slot_before, s,
-                            )  # fmt: skip
-                        j += lanes
-                    n += 1 + down
+                    stop = row + rows
+                    if RAGGED and some_ended:
+                        stop = n
+                        while stop < row + rows and lengths[stop] >= now:
+                            stop += 1
+                        if stop == n:
+                            hold(h, memory, now, before, slot_now, slot_before, n, n + 1,
+                                 column, end, s)  # fmt: skip
+                            n += 1
+                            continue
+                    run_rows(
+                        h, memory, saved, scratch, x_part, x_bias, r_bias, units,
+                        scratch_offset + (n - row) * across, across, wide,
+                        x_at + (n - row) * x_row, x_row, x_gate, n, stop,
+                        column, end, now, before, slot_now, slot_before, s,
+                    )  # fmt: skip
+                    n = stop
                 row += rows
         if RAGGED and some_ended:
             for first_of, end_of in ((first_row, low), (high, end_row)):
