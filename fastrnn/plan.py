@@ -78,15 +78,20 @@ BESIDE_BELOW = 9 << 20
 BESIDE_INPUTS = 64
 BESIDE_RATIO = 4
 
-#: The scan multiplies x itself, in each step and panel by panel beside h, if a thread has so many
-#: rows of cells of several gates: their input parts then stay in the first-level cache, but all of
+#: The scan multiplies x itself, in each step and panel by panel beside h, if so many rows are in a
+#: batch of cells of several gates: their input parts then stay in the first-level cache, but all of
 #: ``weight_ih`` is read in each step. LSTMs and GRUs of 64 rows take 0.92 to 0.98 of the time. Of
 #: fewer rows the weights must take fewer bytes: 8 rows of LSTMs of 64, 128 and 256 units take 0.98,
 #: 1.02 and 1.05 of the time, 16 rows of 512 and 1024 units 1.0 and 1.1; RNNs 1.01 to 1.03 (Zen 3).
-SCAN_ROWS = 16
-SCAN_BYTES_A_ROW = 1 << 20
+#: A team of any size must add in one order, so that the rows of each thread do not matter.
+SCAN_ROWS = 32
+SCAN_BYTES_A_ROW = 1 << 19
 SCAN_ROWS_OF_SMALL = 8
 SCAN_BYTES_OF_SMALL = 3 << 17
+#: It multiplies them at once, of cells that want their sum, where a panel of both takes no more
+#: bytes, part of the first-level cache. LSTMs of 64 units and inputs take 0.94 of the time, of 128
+#: 1.0, of 256 1.04 (Zen 3).
+JOINED_BYTES = 3 << 13
 
 #: Multiply-adds that keep one thread busy for some 80 us: with fewer a team is not worth calling.
 TEAM_WORK = 4_000_000
@@ -195,7 +200,7 @@ def few_rows(k: int, lanes: int, weight_bytes: int, *, versioned: bool) -> int:
 
 
 def multiplied_in_scan(rows: int, weight_bytes: int) -> bool:
-    """Whether x is multiplied in the steps of the scan, of so many rows for each thread."""
+    """Whether x is multiplied in the steps of the scan, of a batch of so many rows."""
     if rows < SCAN_ROWS:
         return rows >= SCAN_ROWS_OF_SMALL and weight_bytes <= SCAN_BYTES_OF_SMALL
     return weight_bytes <= rows * SCAN_BYTES_A_ROW
@@ -256,7 +261,7 @@ def plan_layer(
     from fastrnn.kernels.row import LEAST_STEPS, Beside
     from fastrnn.kernels.scan import Scan
     from fastrnn.simd import dots
-    from fastrnn.simd.cpu import BESIDE, STORES_LINES, lanes
+    from fastrnn.simd.cpu import BESIDE, STORES_LINES, VECTOR_BYTES, lanes
     from fastrnn.simd.tile import K_BLOCK
 
     width = lanes(dtype)
@@ -313,8 +318,10 @@ def plan_layer(
     beside = BESIDE and beside and weight_bytes // size < BESIDE_BELOW
     multiplies_x = (
         cell.recurrent and gates > 1 and not (cell.late or unpacked or unpacked_input or tokens)
-        and multiplied_in_scan(batch if by_units else batch // size, weight_bytes) and not DISABLED
+        and multiplied_in_scan(batch, weight_bytes) and not DISABLED
     )  # fmt: skip
+    panel_bytes = (inputs + hidden) * vectors * gates * VECTOR_BYTES
+    joins = multiplies_x and not cell.apart and panel_bytes <= JOINED_BYTES
     # The plain kernels scan all rows at once.
     together = by_units or unpacked_input
     whole = together or DISABLED
@@ -325,7 +332,8 @@ def plan_layer(
         tile_rows * tile_width,
         one_row * gates * (padded(hidden) // width + 1),
     )
-    scratch_size = -(-tile * width // lines) * lines
+    joined_size = joins * batch * (inputs + hidden)
+    scratch_size = -(-(tile * width + joined_size) // lines) * lines
     regions = Regions(dtype.itemsize)
     # First what is kept for the next call, at the same places whatever times and rows it has.
     recurrent_panels = regions.add(gates_hidden * padded(hidden))
@@ -333,9 +341,8 @@ def plan_layer(
     input_panels = 0 if tokens else regions.add(input_size)
     x_bias, r_bias = regions.add(gates_hidden), regions.add(gates_hidden)
     copies = regions.add(kept * packed_size)
-    packing = (
-        kept, size, vectors, unpacked > 0, unpacked_input, tokens, multiplies_x, x_bias, copies
-    )  # fmt: skip
+    in_scan = multiplies_x + joins
+    packing = kept, size, vectors, unpacked > 0, unpacked_input, tokens, in_scan, x_bias, copies
     late = regions.add((1 + len(cell.early_kept)) * batch * hidden) if cell.late else 0
     delta = regions.add((block + 1) * batch * gates_hidden)
     columns = padded(gates_hidden) // width
@@ -358,6 +365,7 @@ def plan_layer(
             row=row_address(dtype) if one_row else 0,
             inputs=inputs * multiplies_x,
             input_panels=input_panels,
+            joined=tile * width if joins else 0,
             unpacked=unpacked,
             dot_rows=min(dots.ROWS_MAX, max(1, batch)),
             dots=dots_address(dtype),

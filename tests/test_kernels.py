@@ -128,7 +128,7 @@ def test_panels_hold_all_gates_of_all_units(
     vectors = -(-units // lane)
     size = gates * k * lane * vectors
     work = np.full(GUARD + size + GUARD, np.nan, dtype)
-    primitives.pack_gates(work, GUARD, w.reshape(-1), gates, k, units, largest, ALONE)
+    primitives.pack_gates(work, GUARD, w.reshape(-1), gates, k, units, largest, k, 0, ALONE)
     assert np.isnan(work[:GUARD]).all()
     assert np.isnan(work[GUARD + size :]).all()
     count, base, extra, tail = split_units(units, gates, largest, lane)

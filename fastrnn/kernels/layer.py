@@ -88,15 +88,21 @@ class Layer(NamedTuple):
 def pack_forward(work, w_ih, w_hh, b_ih, b_hh, multiplies_h, team, p):
     """Bring the weights into the order of the forward scan, `w_hh` if it `multiplies_h`."""
     hidden = p.scan.hidden
-    packs_h = RECURRENT and multiplies_h and not p.scan.unpacked
-    for gate in range(0, GATES if packs_h else 0, TOGETHER):
-        pack_gates(work, p.recurrent_panels + gate * p.gate_panels,
-                   w_hh[gate * hidden * hidden :], TOGETHER, hidden, hidden, p.scan.width,
-                   team)  # fmt: skip
-    for gate in range(0, GATES if p.scan.inputs else 0, TOGETHER):
-        pack_gates(work, p.input_panels + gate * p.inputs * (p.gate_panels // hidden),
-                   w_ih[gate * hidden * p.inputs :], TOGETHER, p.inputs, hidden, p.scan.width,
-                   team)  # fmt: skip
+    packs_h = RECURRENT and (multiplies_h or p.scan.joined) and not p.scan.unpacked
+    padded = p.gate_panels // hidden if hidden else 0
+    inputs, joined = p.scan.inputs, p.scan.joined
+    x_panels = p.recurrent_panels if joined else p.input_panels
+    # In panels of both, the weights of x stand before those of h.
+    x_k, h_k = (inputs + hidden, inputs + hidden) if joined else (inputs, hidden)
+    for gate in range(0, GATES, TOGETHER):
+        if packs_h:
+            pack_gates(work, p.recurrent_panels + gate * h_k * padded,
+                       w_hh[gate * hidden * hidden :], TOGETHER, hidden, hidden, p.scan.width,
+                       h_k, h_k - hidden, team)  # fmt: skip
+        if inputs:
+            pack_gates(work, x_panels + gate * x_k * padded,
+                       w_ih[gate * hidden * inputs :], TOGETHER, inputs, hidden, p.scan.width,
+                       x_k, 0, team)  # fmt: skip
     if not (p.tokens or p.unpacked or p.scan.inputs):
         pack(work, p.input_panels, w_ih, 0, 1, p.inputs, p.inputs, GATES * hidden, p.width, team)
     summed = (GATES - APART) * hidden

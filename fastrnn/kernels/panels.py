@@ -163,11 +163,13 @@ def clear_behind(panels, panel_offset, steps, rows, columns, width, lengths, now
 
 
 @kernel
-def pack_gates(panels, panel_offset, w, gates, k, units, width, team):
+def pack_gates(panels, panel_offset, w, gates, k, units, width, panel_k, first_k, team):
     """Copy weights W (gates * units, k), transposed, so that a panel holds all gates of its units.
 
+    They are the steps first_k .. first_k + k - 1 of panels of `panel_k`.
+
     Row k of a panel has its units of the first gate, then of the second, and so on; the panel of
-    unit j begins at element ``gates * k * j``. `split_units` says which units they have.
+    unit j begins at element ``gates * panel_k * j``. `split_units` says which units they have.
     """
     lanes = lanes_of(w)
     count, base, extra, tail = split_units(units, gates, width, lanes)
@@ -175,7 +177,7 @@ def pack_gates(panels, panel_offset, w, gates, k, units, width, team):
     if tail and end_panel == count:
         end_panel -= 1
         wide = (gates * tail + lanes - 1) // lanes * lanes
-        start = panel_offset + gates * k * (units - tail)
+        start = panel_offset + gates * panel_k * (units - tail) + first_k * wide
         for i in range(k):
             for j in range(wide):
                 gate, unit = j // tail, units - tail + j % tail
@@ -183,7 +185,7 @@ def pack_gates(panels, panel_offset, w, gates, k, units, width, team):
                 panels[start + i * wide + j] = w[(gate * units + unit) * k + i] if inside else 0
     for panel in range(first_panel, end_panel):
         first, vectors = panel_at(panel, base, extra, lanes)
-        start = panel_offset + gates * k * first
+        start = panel_offset + gates * (panel_k * first + first_k * vectors * lanes)
         for gate in range(gates):
             for v in range(vectors):
                 unit = first + v * lanes

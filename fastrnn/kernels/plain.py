@@ -57,7 +57,7 @@ def clear_behind(panels, panel_offset, steps, rows, columns, width, lengths, now
     every[behind.ravel()] = 0
 
 
-def pack_gates(panels, panel_offset, w, gates, k, units, width, team):
+def pack_gates(panels, panel_offset, w, gates, k, units, width, panel_k, first_k, team):
     """See `fastrnn.kernels.panels.pack_gates`; here one matrix (k, units) for each gate."""
     for gate in range(gates):
         place = panel_offset + gate * panel_stride(units, w.itemsize) // units * k if units else 0

@@ -20,8 +20,8 @@ Layout, with T times, N rows of the batch, H hidden units, G gates and D directi
     The gates' input parts for the times of this call. If they do not stand `together`, those of
     this thread's rows do: ``(count, end_row - first_row, G, H)``, row n of a time being `n` rows
     behind the offset all the same.
-    Not there where the scan multiplies x itself, if `inputs` is not 0: the parts of a panel's units
-    are then made behind what it multiplies h by, in the scratch, which is in the same array.
+    Not there where the scan multiplies x itself, if `inputs` is not 0: those of a panel's units are
+    then made in the scratch, a part of the same array. Zeros stand there if they are `joined`.
 ``lengths`` (N,)
     Of each sequence, not looked at unless `RAGGED`. Behind them its states stand still, so that a
     reverse direction finds the initial ones at its last step; but h of a forward direction is zero,
@@ -46,7 +46,13 @@ from fastrnn.kernels.panels import (
     units_at,
     units_between,
 )
-from fastrnn.kernels.product import fill_rows, multiply_gates, multiply_panel, product_unpacked
+from fastrnn.kernels.product import (
+    copy,
+    fill_rows,
+    multiply_gates,
+    multiply_panel,
+    product_unpacked,
+)
 from fastrnn.kernels.ragged import running, shortest
 from fastrnn.kernels.team import wait
 from fastrnn.simd.memory import finish_uncached, load, load_each, store, store_each
@@ -93,6 +99,9 @@ class Scan(NamedTuple):
     #: h, and where these panels begin; 0 if input parts are made before the scan.
     inputs: int
     input_panels: int
+    #: Where in the scratch of a thread rows of x and h stand one behind the other, as their weights
+    #: do in the panels of h, and are multiplied at once; or 0.
+    joined: int
     #: Columns of the dot products that read ``weight_hh`` as it is, forward; 0 if it is packed.
     unpacked: int
     dot_rows: int
@@ -131,6 +140,11 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     first_unit, end_unit = units_between(
         first_panel, end_panel, hidden, together, panel_count, panel_base, panel_extra, tail, lanes
     )
+    k = s.inputs + hidden if s.joined else hidden
+    joined, widest = scratch[scratch_offset + s.joined :], GATES * s.width * lanes
+    parts_at = scratch_offset + min(end_row - first_row, ROWS) * widest
+    if s.joined:
+        fill_rows(scratch, parts_at, 0, scratch[:0], 1, widest)
     for i in range(count):
         turn = i if s.direction > 0 else count - 1 - i
         now = first + turn + 1
@@ -149,6 +163,11 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             early_forward(h, memory, scratch, scratch_offset, x_part, at_x,
                           panels, panel_offset, x_bias, before, slot_before,
                           lengths, now, low, high, s)  # fmt: skip
+        if s.joined:
+            for n in range(low, high):
+                copy(joined, n * k, x, ((now - 1) * batch + n) * s.inputs, s.inputs)
+                from_h = (before * batch + n) * s.stride + s.column
+                copy(joined, n * k + s.inputs, h, from_h, hidden)
         for panel in range(first_panel, end_panel):
             # Of the panel that is taken next, each tile of several rows brings a part nearer.
             follows = batch > 1 and panel + 1 < end_panel
@@ -169,18 +188,19 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             row = low
             for group in range(group_count):
                 rows = group_base + (group < group_extra)
-                from_row = (before * batch + row) * s.stride + s.column
+                from_row = row * k if s.joined else (before * batch + row) * s.stride + s.column
                 later = 0 if group else next_wide
                 x_at, x_row, x_gate = at_x + row * GATES * hidden + column, GATES * hidden, hidden
                 if s.inputs:
-                    x_at, x_row, x_gate = scratch_offset + rows * across, across, wide
+                    x_at, x_row, x_gate = parts_at, 0 if s.joined else across, wide
+                if s.inputs and not s.joined:
                     multiply_gates(
                         scratch, x_at, across, wide,
                         x, ((now - 1) * batch + row) * s.inputs, s.inputs,
                         panels, s.input_panels, s.inputs * padded, s.inputs, column,
                         0, GATES, TOGETHER, rows, s.rows, vectors, next_column, later, s.tile,
                     )  # fmt: skip
-                if rests and i == 0:
+                if rests and i == 0 and not s.joined:
                     fill_rows(scratch, scratch_offset, across, scratch[:0], rows, across)
                 elif RECURRENT and s.unpacked:
                     for gate in range(GATES):
@@ -199,8 +219,9 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                     )  # fmt: skip
                 elif RECURRENT:
                     multiply_gates(
-                        scratch, scratch_offset, across, wide, h, from_row, s.stride,
-                        panels, panel_offset, hidden * padded, hidden, column,
+                        scratch, scratch_offset, across, wide,
+                        joined if s.joined else h, from_row, k if s.joined else s.stride,
+                        panels, panel_offset, k * padded, k, column,
                         0, GATES, TOGETHER, rows, s.rows, vectors, next_column, later, s.tile,
                     )  # fmt: skip
                 n = row

@@ -1,0 +1,121 @@
+"""Scans that multiply x themselves: against the naive twin and alone, in one order for any team."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import DTYPES, PLAIN, assert_close, eps, normal
+
+import fastrnn
+from fastrnn import reference
+from fastrnn.cells import COUPLED_LSTM, GRU, LSTM, MGU, PEEPHOLE_LSTM, RNN_TANH, Cell
+from fastrnn.plan import JOINED_BYTES, LayerPlan, multiplied_in_scan, plan_layer
+
+pytestmark = pytest.mark.skipif(PLAIN, reason="the plain kernels make all input parts first")
+
+K = 64  # k of k*eps: the same sums in another order, in a whole network
+CASES = [
+    (LSTM, 5, 8, 33, 17),
+    (LSTM, 4, 16, 64, 64),
+    (LSTM, 3, 35, 100, 40),
+    (LSTM, 1, 9, 20, 3),
+    (LSTM, 3, 100, 7, 65),
+    (LSTM, 3, 33, 150, 129),
+    (GRU, 5, 8, 33, 17),
+    (GRU, 3, 37, 100, 65),
+]
+
+
+def plan_of(
+    cell: Cell, dtype: Any, time: int, batch: int, inputs: int, hidden: int, **kw: Any
+) -> LayerPlan:
+    return plan_layer(cell, np.dtype(dtype), time, batch, inputs, hidden, **kw)
+
+
+@DTYPES
+@pytest.mark.parametrize(("cell", "time", "batch", "inputs", "hidden"), CASES)
+def test_outputs_and_gradients_are_the_naive_ones(
+    cell: Cell, time: int, batch: int, inputs: int, hidden: int, dtype: Any
+) -> None:
+    assert plan_of(cell, dtype, time, batch, inputs, hidden).layer.scan.inputs == inputs
+    layer = fastrnn.Recurrent(cell, inputs, hidden, dtype=dtype, seed=0)
+    x = normal((time, batch, inputs), dtype)
+    state = tuple(normal((1, batch, hidden), dtype, i) for i in range(1, 1 + len(cell.states)))
+    start: Any = state if len(state) > 1 else state[0]
+    forward = getattr(reference, f"{cell.name}_forward")
+    backward = getattr(reference, f"{cell.name}_backward")
+    wide = {name: value.astype(np.float64) for name, value in layer.params.items()}
+    for given in (None, start):
+        naive = None
+        if given is not None:
+            naive = tuple(s.astype(np.float64) for s in state)
+            naive = naive if len(state) > 1 else naive[0]
+        true, _, cache = forward(x.astype(np.float64), naive, wide)
+        output, _ = layer(x, given)
+        kept, _, tape = layer.forward(x, given)
+        np.testing.assert_array_equal(output, kept)
+        assert_close(output, true, K * eps(dtype), "output")
+        grads = layer.backward(tape, np.ones_like(output))
+        d_x, _, d_params = backward(cache, np.ones_like(true), None)
+        assert_close(grads.x, d_x, K * eps(dtype), "x")
+        for name, value in d_params.items():
+            assert_close(grads.params[name], value, K * eps(dtype), name)
+
+
+@pytest.mark.parametrize(
+    "cell", [LSTM, GRU, PEEPHOLE_LSTM, COUPLED_LSTM, MGU], ids=lambda c: c.name
+)
+@pytest.mark.parametrize(("batch", "inputs", "hidden"), [(8, 33, 17), (33, 150, 129)])
+def test_any_team_gives_the_same_bits(cell: Cell, batch: int, inputs: int, hidden: int) -> None:
+    layer = fastrnn.Recurrent(cell, inputs, hidden, seed=0)
+    x = normal((6, batch, inputs), np.float32)
+    found = []
+    for threads in (1, 2, 3, 5):
+        layer.threads = threads
+        found.append(layer(x)[0])
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
+def test_a_sequence_gives_the_same_bits_in_batches_of_any_size_that_are_planned_alike() -> None:
+    layer = fastrnn.LSTM(40, 50, seed=0)
+    x = normal((4, 60, 40), np.float32)
+    whole = layer(x)[0]
+    for first, end in ((0, 33), (13, 60), (20, 28)):
+        np.testing.assert_array_equal(layer(x[:, first:end])[0], whole[:, first:end])
+
+
+def test_sequences_of_their_own_lengths_end_as_each_does_alone() -> None:
+    layer = fastrnn.LSTM(20, 24, seed=0)
+    lengths = np.arange(16) % 8
+    x = normal((8, 16, 20), np.float32)
+    output, state = layer(x, lengths=lengths)
+    for n, length in enumerate(lengths):
+        alone, end = layer(x[:length, n : n + 1])
+        assert_close(output[:length, n : n + 1], alone, K * eps(np.float32))
+        assert not output[length:, n].any()
+        for mine, theirs in zip(state, end, strict=True):
+            assert_close(mine[:, n : n + 1], theirs, K * eps(np.float32))
+
+
+def test_only_sums_of_small_panels_are_multiplied_at_once() -> None:
+    def scan(cell: Cell, batch: int, size: int) -> Any:
+        return plan_of(cell, np.float32, 4, batch, size, size).layer.scan
+
+    assert scan(LSTM, 16, 32).joined
+    assert not scan(LSTM, 64, 512).joined
+    assert scan(LSTM, 64, 512).inputs == 512
+    assert not scan(GRU, 16, 32).joined
+    assert not scan(RNN_TANH, 64, 64).inputs
+    assert not scan(LSTM, 4, 64).inputs
+    assert JOINED_BYTES < 1 << 15
+
+
+def test_more_rows_make_up_for_more_weights() -> None:
+    assert multiplied_in_scan(8, 1 << 18)
+    assert not multiplied_in_scan(8, 1 << 20)
+    assert multiplied_in_scan(32, 1 << 24)
+    assert not multiplied_in_scan(32, 1 << 25)
+    assert not multiplied_in_scan(7, 1)
