@@ -119,6 +119,8 @@ SHAPES = [  # T, N, I, H
     (5, 3, 9, 515),
     (9, 12, 6, 40),  # the batch is shared
     (43, 33, 17, 19),  # the last block is shorter
+    (4, 9, 20, 40),  # the hidden units, or the batch of two threads; x is multiplied in the scan
+    (3, 40, 90, 150),
     (3, 520, 5, 7),  # stripes
     (1, 7, 64, 512),  # unpacked
     (1, 9, 64, 512),
