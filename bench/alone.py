@@ -2,9 +2,9 @@
 
 In copies of the drivers, the input's product, the packing and the products of the gradients are
 replaced by nothing; their scans are those of every call, but that they make no input parts besides
-(`fastrnn.kernels.row`). Each block of time then reads the input parts that lie in the workspace,
-which a whole call left there: those of the last block. They are right for every block since the
-input repeats itself from block to block.
+(`fastrnn.kernels.row`) and multiply no x (`fastrnn.kernels.scan`). Each block of time then reads
+the input parts that lie in the workspace, which a whole call left there: those of the last block.
+They are right for every block since the input repeats itself from block to block.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ class Scans:
         # All input parts are there when the scan begins.
         p = plan.layer
         self.plan: LayerPlan = plan._replace(
-            layer=p._replace(beside=p.beside._replace(address=0), scan=p.scan._replace(inputs=0))
+            layer=p._replace(
+                beside=p.beside._replace(address=0), scan=p.scan._replace(inputs=0, joined=0)
+            )
         )
         block, ring = self.plan.layer.block, self.plan.layer.scan.ring
         assert time % block == 0, f"T must be a multiple of {block}, got {time}"

@@ -83,11 +83,13 @@ BESIDE_RATIO = 4
 #: ``weight_ih`` is read in each step. LSTMs and GRUs of 64 rows take 0.92 to 0.98 of the time. Of
 #: fewer rows the weights must take fewer bytes: 8 rows of LSTMs of 64, 128 and 256 units take 0.98,
 #: 1.02 and 1.05 of the time, 16 rows of 512 and 1024 units 1.0 and 1.1; RNNs 1.01 to 1.03 (Zen 3).
-#: A team of any size must add in one order, so that the rows of each thread do not matter.
+#: All rows of the batch count, not those of a thread: a team of any size adds in one order. A panel
+#: of ``weight_ih``, which every tile reads anew, must be a part of the second-level cache.
 SCAN_ROWS = 32
 SCAN_BYTES_A_ROW = 1 << 19
 SCAN_ROWS_OF_SMALL = 8
 SCAN_BYTES_OF_SMALL = 3 << 17
+SCAN_PANEL_BYTES = 1 << 18
 #: It multiplies them at once, of cells that want their sum, where a panel of both takes no more
 #: bytes, part of the first-level cache. LSTMs of 64 units and inputs take 0.94 of the time, of 128
 #: 1.0, of 256 1.04 (Zen 3).
@@ -199,8 +201,10 @@ def few_rows(k: int, lanes: int, weight_bytes: int, *, versioned: bool) -> int:
     return UNPACKED_ROWS_OF_LARGE if weight_bytes > LARGE_BYTES and not rest else UNPACKED_ROWS
 
 
-def multiplied_in_scan(rows: int, weight_bytes: int) -> bool:
+def multiplied_in_scan(rows: int, weight_bytes: int, panel_bytes: int) -> bool:
     """Whether x is multiplied in the steps of the scan, of a batch of so many rows."""
+    if panel_bytes > SCAN_PANEL_BYTES:
+        return False
     if rows < SCAN_ROWS:
         return rows >= SCAN_ROWS_OF_SMALL and weight_bytes <= SCAN_BYTES_OF_SMALL
     return weight_bytes <= rows * SCAN_BYTES_A_ROW
@@ -316,12 +320,12 @@ def plan_layer(
     if beside:
         _, vectors = scan_shape(batch, gates, wide=True)
     beside = BESIDE and beside and weight_bytes // size < BESIDE_BELOW
+    k_bytes = vectors * gates * VECTOR_BYTES
     multiplies_x = (
         cell.recurrent and gates > 1 and not (cell.late or unpacked or unpacked_input or tokens)
-        and multiplied_in_scan(batch, weight_bytes) and not DISABLED
+        and multiplied_in_scan(batch, weight_bytes, inputs * k_bytes) and not DISABLED
     )  # fmt: skip
-    panel_bytes = (inputs + hidden) * vectors * gates * VECTOR_BYTES
-    joins = multiplies_x and not cell.apart and panel_bytes <= JOINED_BYTES
+    joins = multiplies_x and not cell.apart and (inputs + hidden) * k_bytes <= JOINED_BYTES
     # The plain kernels scan all rows at once.
     together = by_units or unpacked_input
     whole = together or DISABLED
@@ -332,10 +336,11 @@ def plan_layer(
         tile_rows * tile_width,
         one_row * gates * (padded(hidden) // width + 1),
     )
-    joined_size = joins * batch * (inputs + hidden)
+    joined_size = joins * batch * (inputs + hidden)  # rows of the batch in each: teams may shrink
     scratch_size = -(-(tile * width + joined_size) // lines) * lines
     regions = Regions(dtype.itemsize)
     # First what is kept for the next call, at the same places whatever times and rows it has.
+    # Panels of x and h together take both of the first two parts.
     recurrent_panels = regions.add(gates_hidden * padded(hidden))
     input_size = max(inputs * gates * padded(hidden), gates_hidden * padded(inputs))
     input_panels = 0 if tokens else regions.add(input_size)
@@ -393,7 +398,7 @@ def plan_layer(
             extra=columns % shared,
         ),
         recurrent_panels=recurrent_panels,
-        gate_panels=hidden * padded(hidden),
+        padded=padded(hidden),
         input_panels=input_panels,
         x_bias=x_bias,
         r_bias=r_bias,

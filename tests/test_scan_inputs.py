@@ -1,4 +1,4 @@
-"""Scans that multiply x themselves: against the naive twin and alone, in one order for any team."""
+"""Scans that multiply x themselves; `test_threads` has that any team gives the same bits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from conftest import DTYPES, PLAIN, assert_close, eps, normal
 import fastrnn
 from fastrnn import reference
 from fastrnn.cells import COUPLED_LSTM, GRU, LSTM, MGU, PEEPHOLE_LSTM, RNN_TANH, Cell
-from fastrnn.plan import JOINED_BYTES, LayerPlan, multiplied_in_scan, plan_layer
+from fastrnn.plan import LayerPlan, multiplied_in_scan, plan_layer
 
 pytestmark = pytest.mark.skipif(PLAIN, reason="the plain kernels make all input parts first")
 
@@ -64,19 +64,42 @@ def test_outputs_and_gradients_are_the_naive_ones(
             assert_close(grads.params[name], value, K * eps(dtype), name)
 
 
-@pytest.mark.parametrize(
-    "cell", [LSTM, GRU, PEEPHOLE_LSTM, COUPLED_LSTM, MGU], ids=lambda c: c.name
-)
-@pytest.mark.parametrize(("batch", "inputs", "hidden"), [(8, 33, 17), (33, 150, 129)])
-def test_any_team_gives_the_same_bits(cell: Cell, batch: int, inputs: int, hidden: int) -> None:
-    layer = fastrnn.Recurrent(cell, inputs, hidden, seed=0)
-    x = normal((6, batch, inputs), np.float32)
-    found = []
-    for threads in (1, 2, 3, 5):
-        layer.threads = threads
-        found.append(layer(x)[0])
-    for other in found[1:]:
-        np.testing.assert_array_equal(other, found[0])
+@pytest.mark.parametrize("batch", [4, 16, 40])
+@pytest.mark.parametrize("cell", [LSTM, GRU], ids=lambda c: c.name)
+def test_weights_of_h_do_not_matter_in_a_first_step_from_zero(cell: Cell, batch: int) -> None:
+    layer, x = fastrnn.Recurrent(cell, 20, 24, seed=0), normal((1, batch, 20), np.float32)
+    expected = layer(x)[0]
+    layer.params["weight_hh_l0"][:] = np.inf
+    np.testing.assert_array_equal(layer(x)[0], expected)
+    np.testing.assert_array_equal(layer.forward(x)[0], expected)
+
+
+def test_panels_of_both_are_not_taken_for_others() -> None:
+    layer = fastrnn.LSTM(20, 24, seed=0)
+    batches = [normal((3, n, 20), np.float32, n) for n in (4, 16, 64, 1, 9)]
+    expected = [fastrnn.LSTM(20, 24, seed=0)(x)[0] for x in batches]
+    for order in (range(5), reversed(range(5)), (2, 0, 2, 4, 1, 3)):
+        for i in order:
+            np.testing.assert_array_equal(layer(batches[i])[0], expected[i])
+
+
+@pytest.mark.parametrize("inputs", [7, 64, 200])
+def test_panels_of_both_are_within_the_workspace(inputs: int) -> None:
+    layer = plan_of(LSTM, np.float32, 4, 16, inputs, 33).layer
+    assert layer.x_bias - layer.recurrent_panels >= 4 * layer.padded * (inputs + 33)
+
+
+@pytest.mark.parametrize("cell", [PEEPHOLE_LSTM, COUPLED_LSTM, MGU], ids=lambda c: c.name)
+def test_other_cells_agree_with_single_sequences(cell: Cell) -> None:
+    layer, x = fastrnn.Recurrent(cell, 20, 24, seed=0), normal((5, 40, 20), np.float32)
+    output = layer(x)[0]
+    for n in range(40):
+        assert_close(output[:, n], layer(x[:, n])[0], K * eps(np.float32))
+
+
+def test_streams_of_many_rows_give_the_bits_of_the_layer() -> None:
+    layer, x = fastrnn.LSTM(20, 24, 2, seed=0), normal((5, 16, 20), np.float32)
+    np.testing.assert_array_equal(layer.stream(16).block(x), layer(x)[0])
 
 
 def test_a_sequence_gives_the_same_bits_in_batches_of_any_size_that_are_planned_alike() -> None:
@@ -110,12 +133,23 @@ def test_only_sums_of_small_panels_are_multiplied_at_once() -> None:
     assert not scan(GRU, 16, 32).joined
     assert not scan(RNN_TANH, 64, 64).inputs
     assert not scan(LSTM, 4, 64).inputs
-    assert JOINED_BYTES < 1 << 15
+
+
+def test_a_plan_tells_where_x_is_multiplied() -> None:
+    def told(batch: int, size: int) -> str:
+        return fastrnn.LSTM(size, size).plan(4, batch).parts[0].choices["input product"]
+
+    assert "in the scan: 16 rows" in told(16, 32)
+    assert "in one panel" in told(16, 32)
+    assert "in the scan: 64 rows" in told(64, 512)
+    assert "in one panel" not in told(64, 512)
+    assert "times of 4 at once" in told(4, 32)
 
 
 def test_more_rows_make_up_for_more_weights() -> None:
-    assert multiplied_in_scan(8, 1 << 18)
-    assert not multiplied_in_scan(8, 1 << 20)
-    assert multiplied_in_scan(32, 1 << 24)
-    assert not multiplied_in_scan(32, 1 << 25)
-    assert not multiplied_in_scan(7, 1)
+    assert multiplied_in_scan(8, 1 << 18, 1)
+    assert not multiplied_in_scan(8, 1 << 20, 1)
+    assert multiplied_in_scan(32, 1 << 24, 1)
+    assert not multiplied_in_scan(32, 1 << 25, 1)
+    assert not multiplied_in_scan(32, 1 << 24, 1 << 20)
+    assert not multiplied_in_scan(7, 1, 1)

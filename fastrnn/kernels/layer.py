@@ -1,8 +1,8 @@
 """One layer in one direction: input product, scan, and in BPTT the large products of its gradients.
 
-The work goes block by block of time. A block's input parts, or its gate gradients, stay in the
-cache between the product that makes them and the scan that uses them, and what is kept for T
-times is the states alone.
+The work goes block by block of time. A block's input parts, where the scan does not make them, or
+its gate gradients, stay in the cache between the product that makes them and the scan that uses
+them, and what is kept for T times is the states alone.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Layer(NamedTuple):
     beside: Beside
     #: Where the parts of the workspace begin.
     recurrent_panels: int
-    gate_panels: int
+    #: Hidden units, filled up to whole vectors.
+    padded: int
     input_panels: int
     x_bias: int
     r_bias: int
@@ -88,19 +89,18 @@ class Layer(NamedTuple):
 def pack_forward(work, w_ih, w_hh, b_ih, b_hh, multiplies_h, team, p):
     """Bring the weights into the order of the forward scan, `w_hh` if it `multiplies_h`."""
     hidden = p.scan.hidden
-    packs_h = RECURRENT and (multiplies_h or p.scan.joined) and not p.scan.unpacked
-    padded = p.gate_panels // hidden if hidden else 0
+    packs_h = RECURRENT and multiplies_h and not p.scan.unpacked
     inputs, joined = p.scan.inputs, p.scan.joined
     x_panels = p.recurrent_panels if joined else p.input_panels
     # In panels of both, the weights of x stand before those of h.
     x_k, h_k = (inputs + hidden, inputs + hidden) if joined else (inputs, hidden)
     for gate in range(0, GATES, TOGETHER):
         if packs_h:
-            pack_gates(work, p.recurrent_panels + gate * h_k * padded,
+            pack_gates(work, p.recurrent_panels + gate * h_k * p.padded,
                        w_hh[gate * hidden * hidden :], TOGETHER, hidden, hidden, p.scan.width,
                        h_k, h_k - hidden, team)  # fmt: skip
         if inputs:
-            pack_gates(work, x_panels + gate * x_k * padded,
+            pack_gates(work, x_panels + gate * x_k * p.padded,
                        w_ih[gate * hidden * inputs :], TOGETHER, inputs, hidden, p.scan.width,
                        x_k, 0, team)  # fmt: skip
     if not (p.tokens or p.unpacked or p.scan.inputs):

@@ -58,7 +58,10 @@ def clear_behind(panels, panel_offset, steps, rows, columns, width, lengths, now
 
 
 def pack_gates(panels, panel_offset, w, gates, k, units, width, panel_k, first_k, team):
-    """See `fastrnn.kernels.panels.pack_gates`; here one matrix (k, units) for each gate."""
+    """See `fastrnn.kernels.panels.pack_gates`; here one matrix (k, units) for each gate.
+
+    Without the JIT scans do not multiply x: panels have no other steps.
+    """
     for gate in range(gates):
         place = panel_offset + gate * panel_stride(units, w.itemsize) // units * k if units else 0
         pack(panels, place, w, gate * units * k, 1, k, k, units, width, team)
@@ -195,20 +198,20 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
         now = first + turn + 1
         old = states[now - s.direction]
         inside = inside_of(lengths, now, s.batch)
-        x = [np.where(inside, inputs[turn, :, g], 0) + b
-             for g, b in enumerate(x_bias.reshape(GATES, hidden))]  # fmt: skip
+        parts = [np.where(inside, inputs[turn, :, g], 0) + b
+                 for g, b in enumerate(x_bias.reshape(GATES, hidden))]  # fmt: skip
         between = ()
         if LATE:
-            modulated, between = early_forward(x, old, weights)
-            x, r = x[EARLY:], [modulated @ w for w in weights[EARLY:]]
+            modulated, between = early_forward(parts, old, weights)
+            parts, r = parts[EARLY:], [modulated @ w for w in weights[EARLY:]]
         elif rests and i == 0:
             r = [np.zeros_like(old[0]) for _ in weights]
         else:
             r = [old[0] @ w for w in weights]
         if APART:
             r = [part + b for part, b in zip(r, r_bias.reshape(GATES, hidden))]
-        sums = [a + b for a, b in zip(x[:summed], r)] if RECURRENT else x
-        apart = [*x[summed:], *r[summed:]] if RECURRENT else []
+        sums = [a + b for a, b in zip(parts[:summed], r)] if RECURRENT else parts
+        apart = [*parts[summed:], *r[summed:]] if RECURRENT else []
         new, kept = step(*sums, *apart, *between, *old, *units.reshape(UNITS, hidden))
         held = (0, *old[1:]) if s.direction > 0 else old
         states[now] = [np.where(inside, a, b) for a, b in zip(new, held)]

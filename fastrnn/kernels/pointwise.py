@@ -79,7 +79,7 @@ def run_rows(h, memory, saved, scratch, x_part, x_bias, r_bias, units, at_scratc
     rows, vectors = end_row - first_row, (end - column) // lanes
     down = int(rows > 1 and vectors * lanes == end - column)
     outer, inner = (vectors, rows // 2) if down else (rows, vectors // 2)
-    for o in range(outer if inner else 0):
+    for o in range(outer):
         for i in range(inner):
             row, unit = (2 * i, lanes * o) if down else (o, 2 * lanes * i)
             run_pair(

@@ -132,21 +132,21 @@ def multiply_panel(c, c_offset, c_stride, a, a_offset, a_stride, panels, panel_o
 
 
 @kernel
-def multiply_gates(c, c_offset, c_stride, wide, a, a_offset, a_stride, panels, panel_offset,
-                   gate_panels, k, column, first_gate, gates, together, rows, tile_rows, vectors,
+def multiply_gates(c, c_offset, c_stride, wide, a, a_offset, a_stride, k, panels, panel_offset,
+                   panel_k, padded, column, first_gate, gates, together, rows, tile_rows, vectors,
                    next_column, next_wide, address):  # fmt: skip
     """C (rows, gates, wide)  =  A (rows, k) @ the panels of some units of the gates.
 
-    `column` is the first of the units, a panel has `together` gates, and those of other gates
-    are `gate_panels` numbers apart. Where `next_wide` is not 0, the panels of so many columns from
-    `next_column` on are brought nearer.
+    `column` is the first of the units, all of which are `padded`. A panel has `together` gates and
+    `panel_k` steps, the first `k` of which are taken. Where `next_wide` is not 0, the panels of so
+    many columns from `next_column` on are brought nearer.
     """
     for gate in range(first_gate, gates, together):
-        at = panel_offset + gate * gate_panels
+        at = panel_offset + gate * panel_k * padded
         multiply_panel(
             c, c_offset + gate * wide, c_stride, a, a_offset, a_stride,
-            panels, at + together * k * column, k, rows, tile_rows, vectors,
-            at + together * k * next_column, k * next_wide, address,
+            panels, at + together * panel_k * column, k, rows, tile_rows, vectors,
+            at + together * panel_k * next_column, k * next_wide, address,
         )  # fmt: skip
 
 

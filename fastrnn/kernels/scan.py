@@ -1,7 +1,8 @@
 """The time loop of any cell, forward and backward.
 
-Each step multiplies some rows of the batch by a panel of the recurrent weights and runs the cell's
-equations on the result while it is in the first-level cache. `step`, `GATES`, `OTHERS`,
+Each step multiplies some rows of the batch by a panel of the recurrent weights, those of many rows
+by one of the input's as well, and runs the cell's equations on the result while it is in the
+first-level cache. `step`, `GATES`, `OTHERS`,
 `SAVED`, `APART`, `UNITS`, `H_CARRIED` and `RECURRENT` stand for one cell, `RAGGED` for sequences of
 their own lengths; `fastrnn.kernels.jit.bind` gives their values.
 
@@ -22,6 +23,8 @@ Layout, with T times, N rows of the batch, H hidden units, G gates and D directi
     behind the offset all the same.
     Not there where the scan multiplies x itself, if `inputs` is not 0: those of a panel's units are
     then made in the scratch, a part of the same array. Zeros stand there if they are `joined`.
+``x`` (T, N, I)
+    The input, not looked at unless the scan multiplies it.
 ``lengths`` (N,)
     Of each sequence, not looked at unless `RAGGED`. Behind them its states stand still, so that a
     reverse direction finds the initial ones at its last step; but h of a forward direction is zero,
@@ -123,9 +126,10 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
 
     Where it `rests`, the first of them is one from zero: h is not multiplied by its weights.
 
-    `panels` holds `w_hh` transposed, `TOGETHER` gates in each panel; where `w_hh` is read unpacked,
-    they are not looked at. `x_bias` and `r_bias` (G * H) are what is added to the gates' input
-    parts and, for gates that are apart, to their recurrent parts.
+    `panels` holds `w_hh` transposed, `TOGETHER` gates in each panel, behind the input's weights if
+    rows are `joined`; where `w_hh` is read unpacked, they are not looked at. `x_bias` and `r_bias`
+    (G * H) are what is added to the gates' input parts and, for gates that are apart, to their
+    recurrent parts.
     """
     lanes = lanes_of(h)
     batch, hidden = s.batch, s.hidden
@@ -140,10 +144,11 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     first_unit, end_unit = units_between(
         first_panel, end_panel, hidden, together, panel_count, panel_base, panel_extra, tail, lanes
     )
-    k = s.inputs + hidden if s.joined else hidden
-    joined, widest = scratch[scratch_offset + s.joined :], GATES * s.width * lanes
+    widest = GATES * s.width * lanes
     parts_at = scratch_offset + min(end_row - first_row, ROWS) * widest
+    panel_k, joined_at = hidden, scratch_offset + s.joined
     if s.joined:
+        panel_k = s.inputs + hidden
         fill_rows(scratch, parts_at, 0, scratch[:0], 1, widest)
     for i in range(count):
         turn = i if s.direction > 0 else count - 1 - i
@@ -163,11 +168,17 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             early_forward(h, memory, scratch, scratch_offset, x_part, at_x,
                           panels, panel_offset, x_bias, before, slot_before,
                           lengths, now, low, high, s)  # fmt: skip
+        at_rest = rests and i == 0
+        # What the panels of h are multiplied by: so many numbers of rows so far apart.
+        source, of_rows, row_stride, k = h, before * batch * s.stride + s.column, s.stride, hidden
         if s.joined:
+            source, of_rows, row_stride = scratch, joined_at, panel_k
+            k = s.inputs if at_rest else panel_k
             for n in range(low, high):
-                copy(joined, n * k, x, ((now - 1) * batch + n) * s.inputs, s.inputs)
+                at = joined_at + n * panel_k
+                copy(scratch, at, x, ((now - 1) * batch + n) * s.inputs, s.inputs)
                 from_h = (before * batch + n) * s.stride + s.column
-                copy(joined, n * k + s.inputs, h, from_h, hidden)
+                copy(scratch, at + s.inputs, h, from_h, k - s.inputs)
         for panel in range(first_panel, end_panel):
             # Of the panel that is taken next, each tile of several rows brings a part nearer.
             follows = batch > 1 and panel + 1 < end_panel
@@ -188,7 +199,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
             row = low
             for group in range(group_count):
                 rows = group_base + (group < group_extra)
-                from_row = row * k if s.joined else (before * batch + row) * s.stride + s.column
+                from_row = of_rows + row * row_stride
                 later = 0 if group else next_wide
                 x_at, x_row, x_gate = at_x + row * GATES * hidden + column, GATES * hidden, hidden
                 if s.inputs:
@@ -196,11 +207,11 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 if s.inputs and not s.joined:
                     multiply_gates(
                         scratch, x_at, across, wide,
-                        x, ((now - 1) * batch + row) * s.inputs, s.inputs,
-                        panels, s.input_panels, s.inputs * padded, s.inputs, column,
+                        x, ((now - 1) * batch + row) * s.inputs, s.inputs, s.inputs,
+                        panels, s.input_panels, s.inputs, padded, column,
                         0, GATES, TOGETHER, rows, s.rows, vectors, next_column, later, s.tile,
                     )  # fmt: skip
-                if rests and i == 0 and not s.joined:
+                if at_rest and not s.joined:
                     fill_rows(scratch, scratch_offset, across, scratch[:0], rows, across)
                 elif RECURRENT and s.unpacked:
                     for gate in range(GATES):
@@ -213,15 +224,14 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 elif LATE:
                     multiply_gates(
                         scratch, scratch_offset, across, wide,
-                        scratch, s.late + row * hidden, hidden,
-                        panels, panel_offset, hidden * padded, hidden, column,
+                        scratch, s.late + row * hidden, hidden, hidden,
+                        panels, panel_offset, hidden, padded, column,
                         EARLY, GATES, 1, rows, s.rows, vectors, 0, 0, s.tile,
                     )  # fmt: skip
                 elif RECURRENT:
                     multiply_gates(
-                        scratch, scratch_offset, across, wide,
-                        joined if s.joined else h, from_row, k if s.joined else s.stride,
-                        panels, panel_offset, k * padded, k, column,
+                        scratch, scratch_offset, across, wide, source, from_row, row_stride, k,
+                        panels, panel_offset, panel_k, padded, column,
                         0, GATES, TOGETHER, rows, s.rows, vectors, next_column, later, s.tile,
                     )  # fmt: skip
                 n = row
