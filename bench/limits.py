@@ -660,7 +660,8 @@ def _growth_of_batch(cell: str, options: argparse.Namespace) -> Iterator[Row]:
             ),
             f"of N = {best}", at_most=1.1, others_share=found.others_share,
             note=f"of that new pages of the output {pages:.2g} ns; "
-            f"input parts of a block, if not made in the scan, {sizes[batch] >> 10} KB, L2 {caches()['L2'] >> 10} KB",
+            f"input parts of a block, if not made in the scan, {sizes[batch] >> 10} KB, "
+            f"L2 {caches()['L2'] >> 10} KB",
         )  # fmt: skip
 
 

@@ -109,8 +109,8 @@ def _choices(
     if layer.beside.address:
         when += ", all but the first between the loads of the scan"
     if scan.inputs:
-        joined = " in one panel with those of h" if scan.joined else ""
-        when = f"in the scan: {scan.batch} rows a step are enough to read the weights{joined} for"
+        joined = ", in one panel with h" if scan.joined else ""
+        when = f"in the steps of the scan, {scan.batch} rows each{joined}"
     return {
         "vectors": f"{VECTOR_BYTES} bytes, {lanes(dtype)} numbers; {ACCUMULATORS} accumulators",
         "input product": f"({rows}, {layer.inputs}) x ({layer.inputs}, {columns}), {when}",

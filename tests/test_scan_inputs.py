@@ -139,9 +139,9 @@ def test_a_plan_tells_where_x_is_multiplied() -> None:
     def told(batch: int, size: int) -> str:
         return fastrnn.LSTM(size, size).plan(4, batch).parts[0].choices["input product"]
 
-    assert "in the scan: 16 rows" in told(16, 32)
+    assert "in the steps of the scan, 16 rows" in told(16, 32)
     assert "in one panel" in told(16, 32)
-    assert "in the scan: 64 rows" in told(64, 512)
+    assert "in the steps of the scan, 64 rows" in told(64, 512)
     assert "in one panel" not in told(64, 512)
     assert "times of 4 at once" in told(4, 32)
 
