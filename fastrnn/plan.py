@@ -84,7 +84,8 @@ BESIDE_RATIO = 4
 #: fewer rows the weights must take fewer bytes: 8 rows of LSTMs of 64, 128 and 256 units take 0.98,
 #: 1.02 and 1.05 of the time, 16 rows of 512 and 1024 units 1.0 and 1.1; RNNs 1.01 to 1.03 (Zen 3).
 #: All rows of the batch count, not those of a thread: a team of any size adds in one order. A panel
-#: of ``weight_ih``, which every tile reads anew, must be a part of the second-level cache.
+#: of ``weight_ih``, which every tile reads anew, must be a part of the second-level cache: not
+#: measured above 128 KB, nor with many times as many inputs as units.
 SCAN_ROWS = 32
 SCAN_BYTES_A_ROW = 1 << 19
 SCAN_ROWS_OF_SMALL = 8

@@ -28,10 +28,8 @@ CASES = [
 ]
 
 
-def plan_of(
-    cell: Cell, dtype: Any, time: int, batch: int, inputs: int, hidden: int, **kw: Any
-) -> LayerPlan:
-    return plan_layer(cell, np.dtype(dtype), time, batch, inputs, hidden, **kw)
+def plan_of(cell: Cell, dtype: Any, time: int, batch: int, inputs: int, hidden: int) -> LayerPlan:
+    return plan_layer(cell, np.dtype(dtype), time, batch, inputs, hidden)
 
 
 @DTYPES

@@ -2,9 +2,9 @@
 
 Each step multiplies some rows of the batch by a panel of the recurrent weights, those of many rows
 by one of the input's as well, and runs the cell's equations on the result while it is in the
-first-level cache. `step`, `GATES`, `OTHERS`,
-`SAVED`, `APART`, `UNITS`, `H_CARRIED` and `RECURRENT` stand for one cell, `RAGGED` for sequences of
-their own lengths; `fastrnn.kernels.jit.bind` gives their values.
+first-level cache. `step`, `GATES`, `OTHERS`, `SAVED`, `APART`, `UNITS`, `H_CARRIED` and `RECURRENT`
+stand for one cell, `RAGGED` for sequences of their own lengths; `fastrnn.kernels.jit.bind` gives
+their values.
 
 Layout, with T times, N rows of the batch, H hidden units, G gates and D directions:
 

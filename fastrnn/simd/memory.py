@@ -28,8 +28,8 @@ def anchored(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
     """An address of which LLVM does not know how it was computed.
 
     Of those that it knows it steps one along for each gate, state and row of a pair, 35 where 15
-    registers are. The equations of LSTMs then take 0.88 of the time, of RNNs 0.90, of GRUs as much
-    (``bench/limits.py equations``; Zen 3).
+    registers are. In one loop over the rows the equations of LSTMs then take 0.9 of the time, of
+    RNNs 0.98 to 1.0, of GRUs 1.02 to 1.04 (``bench/limits.py equations``; Zen 3).
     """
     shape = ir.FunctionType(address.type, [address.type])
     return builder.asm(shape, "", "=r,0", [address], False)
