@@ -86,6 +86,7 @@ def explain(
 def _choices(
     plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int, keep: bool
 ) -> dict[str, str]:
+    from fastrnn.kernels.queue import lanes_of_batch
     from fastrnn.simd.cpu import ACCUMULATORS, VECTOR_BYTES, lanes
     from fastrnn.simd.tile import gates_together
 
@@ -102,6 +103,9 @@ def _choices(
     team = f"one thread: {_millions(layer, columns, cell.recurrent)} million multiply-adds"
     if plan.threads > 1:
         split = "hidden units, meeting after every step" if scan.by_units else "rows of the batch"
+        queue, _ = lanes_of_batch(scan.batch // layer.stripes, scan.rows, plan.threads)
+        if queue and not scan.together:
+            split += f", {queue} lanes, {layer.steps} times in a task"
         team = f"{plan.threads} threads share the {split}"
     elif threads > 1:
         team += f", less than {TEAM_WORK / 1e6:.0f} million for each of more or too little a step"

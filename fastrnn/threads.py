@@ -229,14 +229,15 @@ def _run_together(
     driver: Callable[..., Any], workers: list[_Worker], plan: Any, args: tuple[Any, ...]
 ) -> None:
     size = len(workers) + 1
-    # The barrier, and the addresses of the others' signals; `run` holds both while they rest.
-    words = np.array([0, *(worker.signal for worker in workers)], np.int64)
+    # The barrier, the addresses of the others' signals, the queue; `run` holds them in their rest.
+    words = np.array([0, *(worker.signal for worker in workers), *[0] * (2 * size)], np.int64)
     barrier, address = words[:1], words.ctypes.data
+    queue = address + size * words.itemsize
     cores = [] if _CORE is None else [_CORE()]
 
     def run(index: int, signal: int) -> None:
         try:
-            team = np.array([index, size, address, _OFFER, signal], np.int64)
+            team = np.array([index, size, address, _OFFER, signal, queue], np.int64)
             if index:
                 _spread(cores)
             driver(*args, team, plan)
@@ -271,7 +272,7 @@ def _run_together(
 
 
 #: The integers of a `fastrnn.kernels.team.Team` of one.
-_ALONE = np.array([0, 1, 0, 0, 0], np.int64)
+_ALONE = np.array([0, 1, 0, 0, 0, 0], np.int64)
 
 
 @functools.cache

@@ -121,7 +121,9 @@ SHAPES = [  # T, N, I, H
     (43, 33, 17, 19),  # the last block is shorter
     (4, 9, 20, 40),  # the hidden units, or the batch of two threads; x is multiplied in the scan
     (3, 40, 90, 150),
-    (3, 520, 5, 7),  # stripes
+    (9, 13, 30, 33),  # lanes would leave one row alone, of some cells
+    (3, 520, 5, 7),  # lanes of many rows
+    (2, 1100, 5, 7),  # stripes of lanes, or two stripes for each of three threads
     (1, 7, 64, 512),  # unpacked
     (1, 9, 64, 512),
     (3, 50, 64, 256),  # unpacked input

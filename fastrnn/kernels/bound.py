@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from fastrnn.cells import Cell
 from fastrnn.kernels import (
+    inputs,
     jit,
     language_model,
     layer,
@@ -99,7 +100,7 @@ def _bound_drivers(cell: Cell, ragged: bool) -> Drivers:
         primitives.scan_backward, step=jit.bind(cell.backward), **names
     )
     names["stripes_of"] = jit.bind(ragged_kernels.stripes_of, **names)
-    names["input_parts"] = jit.bind(layer.input_parts, **names)
+    names["input_parts"] = jit.bind(inputs.input_parts, **names)
     names["set_zero"] = jit.bind(layer.set_zero)
     names["put_copy"] = jit.bind(layer.put_copy)
     names["at_rest"] = jit.bind(states.at_rest, **names)

@@ -15,18 +15,17 @@ from fastrnn.kernels.primitives import (
     copy,
     fill_rows,
     flush_denormals,
-    gather,
     pack,
     pack_gates,
     pack_steps,
     product,
-    product_unpacked,
     restore_denormals,
     scatter_add,
     sealed,
     tuple_at,
 )
-from fastrnn.kernels.ragged import reaching, running, striped
+from fastrnn.kernels.queue import empty_queue, lanes_of_batch, next_task, rows_of_lane
+from fastrnn.kernels.ragged import reaching, striped
 from fastrnn.kernels.row import Beside, before_scan
 from fastrnn.kernels.scan import Scan
 from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
@@ -36,6 +35,7 @@ GATES = TOGETHER = 1
 APART = LATE = EARLY = SAVED = 0
 H_CARRIED = RAGGED = False
 RECURRENT = True
+input_parts: Any = None
 scan_forward: Any = None
 scan_row: Any = None
 scan_backward: Any = None
@@ -57,8 +57,11 @@ class Layer(NamedTuple):
     token_stride: int
     #: Times in one block.
     block: int
-    #: Stripes of the batch that one thread runs one by one, each forward through all times. Those
-    #: of ragged sequences it also takes backward, and they may be one more: `stripes_of`.
+    #: Times in one task of a thread, forward.
+    steps: int
+    #: Stripes of the batch that one thread, or a lane of the queue, runs one by one, each forward
+    #: through all times. Those of ragged sequences it also takes backward, and they may be one
+    #: more: `stripes_of`.
     stripes: int
     #: Largest tile of the large products.
     tile_rows: int
@@ -114,57 +117,6 @@ def pack_forward(work, w_ih, w_hh, b_ih, b_hh, multiplies_h, team, p):
         work[p.r_bias + j] = 0 if j < summed else of_r
 
 
-def input_parts(work, scratch, x, tokens, lengths, w_ih, start, count, at, place, team, p):
-    """The gates' input parts for the times start .. start + count - 1.
-
-    They stand from the place of time `at` on; that of time 0 and row 0 is, or would be, `place`.
-
-    Of a team that shares the batch each thread makes the rows that it scans itself, but for tokens
-    and `RAGGED` sequences those of all times in one product: time by time, an LSTM of 64 units and
-    16 sequences took two threads 1.1 times as long.
-    """
-    s = p.scan
-    gates_hidden = GATES * s.hidden
-    first_row, end_row = (0, s.batch) if s.together else share(s.batch, team)
-    first, end, rows = first_row, end_row, end_row - first_row
-    if RAGGED and not s.together:
-        first, end = running(lengths, start + 1, first, end)
-    copies = count > 1 and not (RAGGED or p.tokens) and end - first < s.batch
-    rows_of_x = p.row_panels + first * p.block * p.inputs
-    if copies:
-        numbers = (end - first) * p.inputs
-        for time in range(count):
-            of_x = ((start + time) * s.batch + first) * p.inputs
-            copy(work, rows_of_x + time * numbers, x, of_x, numbers)
-    stretches = count
-    if copies or end - first == s.batch:
-        stretches, end = 1, first + count * (end - first)
-    for stretch in range(stretches):
-        of_x = (start + stretch) * s.batch
-        to = place + (at + stretch) * rows * gates_hidden
-        if p.tokens:
-            if s.by_units:
-                first, end = share(count * s.batch, team)
-            gather(work, to + first * gates_hidden, w_ih, p.gate_stride, p.token_stride,
-                   tokens, of_x + first, end - first, gates_hidden)  # fmt: skip
-        elif p.unpacked:
-            tiles = (gates_hidden + p.dot_columns - 1) // p.dot_columns
-            tile, end_tile = share(tiles, team)
-            column = tile * p.dot_columns
-            wide = min(end_tile * p.dot_columns, gates_hidden) - column
-            product_unpacked(
-                work, to + column, gates_hidden, x, of_x * p.inputs, p.inputs,
-                w_ih, column * p.inputs, end, p.inputs, wide, p.dot_rows, p.dot_columns, s.dots,
-            )  # fmt: skip
-        else:
-            if s.by_units:
-                first, end = share_rows(count * s.batch, team)
-            product(work, to + first * gates_hidden, gates_hidden,
-                    work if copies else x, rows_of_x if copies else (of_x + first) * p.inputs,
-                    p.inputs, 1, work, p.input_panels, end - first, p.inputs, gates_hidden, False,
-                    work, scratch, p.tile_rows, p.width, s.tile)  # fmt: skip
-
-
 def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, team, p):
     """Scan all times from the initial states, the weights having been packed.
 
@@ -175,36 +127,47 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
     x_bias = work[p.x_bias : p.x_bias + gates_hidden]
     r_bias = work[p.r_bias : p.r_bias + gates_hidden]
     scratch = p.scratch + team.member * p.scratch_size
-    blocks = (p.time + p.block - 1) // p.block
+    blocks = (p.time + p.steps - 1) // p.steps
+    stripes = stripes_of(team, p)
+    lanes, lane_rows = 0, 0
+    if team.size > 1 and not (RAGGED or s.together):
+        lanes, lane_rows = lanes_of_batch(s.batch // stripes, s.rows, team.size)
+        empty_queue(lanes, team)
     wait(team)
     rests = at_rest(h, p)
-    # Unpacked weights serve so few rows that there is one block: nobody overwrites what is read.
-    stripes = stripes_of(team, p)
-    for stripe in range(stripes):
-        part = striped(stripe, stripes, team)
+    lane, task = team.member, -1
+    while True:
+        lane, task = next_task(lane, task, lanes, stripes * blocks, team)
+        if task < 0:
+            break
+        stripe, i = task // blocks, task % blocks
+        first_row, end_row = 0, s.batch
+        if lanes:
+            first_row, end_row = rows_of_lane(lane, lanes, lane_rows, stripe, stripes, s.batch)
+        elif not s.by_units:
+            first_row, end_row = striped(stripe, stripes, s.batch, team)
         # In all blocks at one place, the last and shorter one too: what another core wrote there
         # before is slow to come.
-        first_row = 0 if s.together else share(s.batch, part)[0]
-        place = p.x_part + (p.block - 1) * first_row * gates_hidden
-        for i in range(blocks):
-            start = p.block * (i if s.direction > 0 else blocks - 1 - i)
-            count = min(p.block, p.time - start)
-            early = count if RAGGED else before_scan(count, p.beside)
-            at = 0 if s.direction > 0 else count - early
-            if not s.inputs:
-                input_parts(work, scratch, x, tokens, lengths, w_ih, start + at, early, at, place,
-                            part, p)  # fmt: skip
-            if s.together:
-                wait(team)
-            if s.row and not RAGGED:
-                scan_row(h, memory, saved, work, scratch, work, place, units,
+        place = p.x_part + (0 if s.together else (p.block - 1) * first_row * gates_hidden)
+        start = p.steps * (i if s.direction > 0 else blocks - 1 - i)
+        count = min(p.steps, p.time - start)
+        early = count if RAGGED else before_scan(count, p.beside)
+        at = 0 if s.direction > 0 else count - early
+        if not s.inputs:
+            input_parts(work, scratch, x, tokens, lengths, w_ih, start + at, early, at, place,
+                        first_row, end_row, team, p)  # fmt: skip
+        # Unpacked weights serve so few rows that there is one block: nobody overwrites what is
+        # read.
+        if s.together:
+            wait(team)
+        if s.row and not RAGGED:
+            scan_row(h, memory, saved, work, scratch, work, place, units,
+                     work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,
+                     start, count, x, start * p.inputs, p.beside, team, s)  # fmt: skip
+        else:
+            scan_forward(h, memory, saved, work, scratch, work, place, w_hh, units,
                          work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,
-                         start, count, x, start * p.inputs, p.beside, team, s)  # fmt: skip
-            else:
-                scan_forward(h, memory, saved, work, scratch, work, place, w_hh, units,
-                             work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,
-                             start, count, x, lengths, part if stripes > 1 else team,
-                             s)  # fmt: skip
+                         start, count, x, lengths, first_row, end_row, team, s)  # fmt: skip
 
 
 def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wants_state, work,
@@ -257,11 +220,12 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
             set_zero(work[r_delta + after + known : r_delta + after + step], team)
         wait(team)
         for stripe in range(stripes):
+            low, high = 0, batch
+            if not s.by_units:
+                low, high = striped(stripe, stripes, batch, team)
             scan_backward(work, work, x_delta, r_delta, carry, work, scratch, d_output, h, memory,
-                          saved, d_units, units, work, p.recurrent_panels,
-                          start, count, i == 0, lengths, reach,
-                          striped(stripe, stripes, team) if stripes > 1 else team,
-                          s)  # fmt: skip
+                          saved, d_units, units, work, p.recurrent_panels, start, count, i == 0,
+                          lengths, reach, low, high, team, s)  # fmt: skip
         skipped = step if reverse else 0
         first, end = share_rows(gates_hidden, team)
         # All steps at once, or one by one where they have fewer rows than the batch.

@@ -35,13 +35,11 @@ def panel_at(panel, base, extra, lanes):
 
 
 @kernel
-def part(panels, team, s):
-    """The rows and panels of this thread: (first_row, end_row, first_panel, end_panel)."""
+def panels_of(panels, team, s):
+    """The panels of this thread: (first, end)."""
     if s.by_units:
-        first, end = share(panels, team)
-        return 0, s.batch, first, end
-    first, end = share(s.batch, team)
-    return first, end, 0, panels
+        return share(panels, team)
+    return 0, panels
 
 
 @kernel

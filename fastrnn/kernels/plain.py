@@ -177,7 +177,7 @@ class _Slots:
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
-                 rests, first, count, x, lengths, team, s):  # fmt: skip
+                 rests, first, count, x, lengths, first_row, end_row, team, s):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_forward`."""
     if not h.size:
         return
@@ -228,7 +228,7 @@ def scan_row(*arguments):
 def scan_backward(
     x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
     d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins,
-    lengths, reach, team, s,
+    lengths, reach, first_row, end_row, team, s,
 ):  # fmt: skip
     """See `fastrnn.kernels.scan.scan_backward`."""
     if not h.size:

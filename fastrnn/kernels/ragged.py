@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.product import fill_rows
-from fastrnn.kernels.team import Team
 from fastrnn.simd.memory import load, store
 from fastrnn.simd.vector import lanes_of
 
@@ -88,11 +87,12 @@ def stripes_of(team, p):
 
 
 @kernel
-def striped(stripe, stripes, team):
-    """What one thread of a larger team would do: of this thread's stripes the one of this number.
+def striped(stripe, stripes, batch, team):
+    """Rows of the batch in this thread's stripe of this number: (first, end).
 
     To and fro, so that of sequences from the longest to the shortest a thread that has a longer
     stripe has a shorter one next: 64 of 1 to 100 steps of a GRU of 256 units take 0.74 of the time.
     """
     place = team.member if stripe % 2 == 0 else team.size - 1 - team.member
-    return Team(stripe * team.size + place, team.size * stripes, team.barrier, 0, 0)
+    number, count = stripe * team.size + place, team.size * stripes
+    return batch * number // count, batch * (number + 1) // count

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastrnn.kernels.jit import kernel
-from fastrnn.kernels.panels import panel_at, part, split_units, to_and_fro, units_between
+from fastrnn.kernels.panels import panel_at, panels_of, split_units, to_and_fro, units_between
 from fastrnn.kernels.product import fill_rows
 from fastrnn.kernels.team import share, wait
 from fastrnn.simd.memory import finish_uncached
@@ -80,7 +80,7 @@ def due(i, count, direction, columns, lanes, team, beside):
 def cut_units(hidden, gates, width, lanes, team, s):
     """What `split_units` gives this thread."""
     count, base, extra, tail = split_units(hidden, gates, width, lanes)
-    _, _, first, end = part(count, team, s)
+    first, end = panels_of(count, team, s)
     first_unit, end_unit = units_between(first, end, hidden, gates, count, base, extra, tail, lanes)
     has_tail = tail > 0 and end == count and first < end
     tail = tail if has_tail else 0

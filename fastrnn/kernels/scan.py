@@ -42,7 +42,7 @@ from typing import Any, NamedTuple
 from fastrnn.kernels.panels import (
     ROWS,
     panel_at,
-    part,
+    panels_of,
     split,
     split_units,
     to_and_fro,
@@ -121,8 +121,8 @@ class Scan(NamedTuple):
 
 def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                  w_hh, units, panels, panel_offset, x_bias, r_bias,
-                 rests, first, count, x, lengths, team, s):  # fmt: skip
-    """Steps of the times first .. first + count - 1, in the scan's direction.
+                 rests, first, count, x, lengths, first_row, end_row, team, s):  # fmt: skip
+    """Steps of the times first .. first + count - 1, in the scan's direction, of some rows.
 
     Where it `rests`, the first of them is one from zero: h is not multiplied by its weights.
 
@@ -136,7 +136,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
     together = 1 if s.unpacked else TOGETHER
     streams = GATES // together
     panel_count, panel_base, panel_extra, tail = split_units(hidden, together, s.width, lanes)
-    first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
+    first_panel, end_panel = panels_of(panel_count, team, s)
     all_groups = split(end_row - first_row, ROWS)
     x_rows = batch if s.together else end_row - first_row
     padded = (hidden + lanes - 1) // lanes * lanes
@@ -267,9 +267,9 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
 def scan_backward(
     x_delta, r_delta, x_delta_offset, r_delta_offset, carry, scratch, scratch_offset,
     d_output, h, memory, saved, d_units, units, panels, panel_offset, first, count, begins,
-    lengths, reach, team, s,
+    lengths, reach, first_row, end_row, team, s,
 ):  # fmt: skip
-    """Gradients of the pre-activations for the times first .. first + count - 1, last step first.
+    """Gradients of some rows' pre-activations, times first .. first + count - 1, last step first.
 
     ``x_delta``, ``r_delta`` (count + 1, reach, G, H)
         Gradients of the gates' input and recurrent parts, one array where no gate is apart. A
@@ -287,7 +287,7 @@ def scan_backward(
     batch, hidden = s.batch, s.hidden
     gates_hidden = GATES * hidden
     panel_count, panel_base, panel_extra = split((hidden + lanes - 1) // lanes, s.back_width)
-    first_row, end_row, first_panel, end_panel = part(panel_count, team, s)
+    first_panel, end_panel = panels_of(panel_count, team, s)
     all_groups = split(end_row - first_row, ROWS)
     slot, slot_carry = s.ring * batch * hidden, batch * hidden
     least = shortest(lengths, first_row, end_row) if RAGGED else 0

@@ -35,10 +35,13 @@ class Team(NamedTuple):
     offer: int
     #: Address of this thread's signal; for the caller, of the addresses of the others' signals.
     signal: int
+    #: Address of the queue, a word for each lane: twice the tasks that are done, and one more while
+    #: a thread is at the next.
+    queue: int
 
 
 #: A team of one.
-ALONE = Team(0, 1, 0, 0, 0)
+ALONE = Team(0, 1, 0, 0, 0, 0)
 
 
 @kernel
@@ -59,7 +62,8 @@ def share_rows(rows, team):
 
 
 @kernel
-def _wait_a_little(turn, team):
+def wait_a_little(turn, team):
+    """Pass some time, in turn after turn."""
     pause()
     if turn >= PATIENCE and team.offer:
         offer_core(team.offer)
@@ -72,7 +76,7 @@ def wait(team):
         goal = (add_to_word(team.barrier, 1) // team.size + 1) * team.size
         turn = 0
         while 0 <= read_word(team.barrier) < goal:
-            _wait_a_little(turn, team)
+            wait_a_little(turn, team)
             turn += 1
 
 

@@ -49,6 +49,18 @@ def write_word(typing_context: Any, address: Any, number: Any) -> Any:
 
 
 @intrinsic
+def exchange_word(typing_context: Any, address: Any, expected: Any, number: Any) -> Any:
+    """Write the int64 at `address` if it is as `expected`; whether it was."""
+
+    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        place = builder.inttoptr(args[0], INT.as_pointer())
+        found = builder.cmpxchg(place, args[1], args[2], "acq_rel", "acquire")
+        return builder.extract_value(found, 1)
+
+    return types.boolean(types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
 def pause(typing_context: Any) -> Any:
     """Tell the CPU that this is a loop that waits."""
 
