@@ -10,12 +10,12 @@ import numpy as np
 from fastrnn.cells import Cell
 from fastrnn.plan import (
     BLOCK_ROWS,
-    TEAM_WORK,
     UNCACHED_BYTES,
     LayerPlan,
     few_rows,
     plan_layer,
 )
+from fastrnn.teams import TEAM_WORK
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,6 @@ def explain(
 def _choices(
     plan: LayerPlan, cell: Cell, dtype: np.dtype[Any], threads: int, keep: bool
 ) -> dict[str, str]:
-    from fastrnn.kernels.queue import lanes_of_batch
     from fastrnn.simd.cpu import ACCUMULATORS, VECTOR_BYTES, lanes
     from fastrnn.simd.tile import gates_together
 
@@ -103,9 +102,8 @@ def _choices(
     team = f"one thread: {_millions(layer, columns, cell.recurrent)} million multiply-adds"
     if plan.threads > 1:
         split = "hidden units, meeting after every step" if scan.by_units else "rows of the batch"
-        queue, _ = lanes_of_batch(scan.batch // layer.stripes, scan.rows, plan.threads)
-        if queue and not scan.together:
-            split += f", {queue} lanes, {layer.steps} times in a task"
+        if layer.bands.number:
+            split += f", cut into {layer.bands.number} bands, {layer.bands.steps} times in a task"
         team = f"{plan.threads} threads share the {split}"
     elif threads > 1:
         team += f", less than {TEAM_WORK / 1e6:.0f} million for each of more or too little a step"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastrnn import teams
+
 if TYPE_CHECKING:
     from fastrnn.cells import Cell
     from fastrnn.kernels.layer import Layer
@@ -17,11 +19,6 @@ if TYPE_CHECKING:
 #: Rows of the large products of one block of time: their panels and results stay in the
 #: second-level cache, and the weight gradients are read and written once in so many rows.
 BLOCK_ROWS = 256
-
-#: Multiply-adds of one task of a team's queue, some 60 us, where it makes no input parts: those are
-#: made for a whole block. With 10 us 16 rows of an LSTM of 64 units took 1.08 of the time of rows
-#: that are a thread's own, with 30 and 60 us 0.98 to 0.99 (Zen 3).
-TASK_WORK = 3_000_000
 
 #: Weights that at most so many rows are multiplied by are not worth packing for one call: batch 1,
 #: H = 512 and T = 5 take 0.65 of the time as they lie, H = 1024 0.4 to 0.75; those of a layer of
@@ -101,14 +98,6 @@ SCAN_PANEL_BYTES = 1 << 18
 #: 1.0, of 256 1.04 (Zen 3).
 JOINED_BYTES = 3 << 13
 
-#: Multiply-adds that keep one thread busy for some 80 us: with fewer a team is not worth calling.
-TEAM_WORK = 4_000_000
-#: Multiply-adds of one time step that keep one thread busy for some 0.6 us, as long as it takes to
-#: meet. Batch 1: an RNN of 256 units takes 0.63 of the time, an LSTM of 128 0.93.
-STEP_WORK = 30_000
-#: Rows of the batch for each thread of a team that shares them, at least.
-TEAM_ROWS = 4
-
 #: Bytes to which the workspace and its parts are aligned: a cache line, the widest vector.
 ALIGNMENT = 64
 
@@ -175,26 +164,6 @@ class LayerPlan(NamedTuple):
     kept: bool
     #: In which order and where: plans of one layer that agree find each other's.
     packing: tuple[int, ...]
-
-
-def team_size(
-    threads: int, cell: Cell, time: int, batch: int, inputs: int, hidden: int, panels: int,
-    more_work: int,
-) -> tuple[int, bool]:  # fmt: skip
-    """How many of `threads` are worth waking, and whether they share the hidden units.
-
-    `more_work` is what multiply-adds the same call does besides this layer's.
-    """
-    step = batch * len(cell.gates) * hidden * hidden if cell.recurrent else 0
-    work = time * (step + batch * len(cell.gates) * hidden * inputs) + more_work
-    threads = max(1, min(threads, work // TEAM_WORK))
-    if cell.late and batch < TEAM_ROWS * threads:
-        return 1, False
-    # The gradient of a cell's own weights is a sum over the rows: who has the unit adds it.
-    if batch >= TEAM_ROWS * threads and not cell.weights:
-        return threads, False
-    threads = max(1, min(threads, panels, step // STEP_WORK))
-    return threads, threads > 1
 
 
 def few_rows(k: int, lanes: int, weight_bytes: int, *, versioned: bool) -> int:
@@ -300,7 +269,7 @@ def plan_layer(
     # Dot products of several rows read the weights at fewer bytes a second; those of one step most
     # often not at all, as it begins at zero. A team that shares rows would add in another order.
     unpacked = 0
-    counts = 1 if time == 1 and batch < 2 * TEAM_ROWS and not large else batch
+    counts = 1 if time == 1 and batch < 2 * teams.TEAM_ROWS and not large else batch
     if not (cell.late or packs(time * batch * counts, hidden)):
         unpacked = 1 if recurrent_bytes > ONE_STREAM_BYTES else dots.columns_for(batch)
     unpacked_input = not tokens and not packs(time * batch, inputs)
@@ -320,7 +289,7 @@ def plan_layer(
         vectors = UNPACKED_VECTORS
     dot_rows = min(dots.ROWS_MAX, max(1, block * batch))
     panels = -(-padded(hidden) // width // max(vectors, back_vectors))
-    size, by_units = team_size(
+    size, by_units = teams.team_size(
         threads, cell, time, batch, 0 if tokens else inputs, hidden, panels, more_work
     )
     if beside:
@@ -336,11 +305,14 @@ def plan_layer(
     together = by_units or unpacked_input
     whole = together or DISABLED
     stripes = 1 if whole else max(1, batch // (BLOCK_ROWS * size))
+    bands = teams.Bands()
+    if size > 1 and not whole:
+        step_work = batch * gates_hidden * (inputs * (not tokens) + hidden * cell.recurrent)
+        bands = teams.cut_bands(
+            size, time * stripes, batch // stripes, rows, block, step_work // stripes,
+            makes_parts=not multiplies_x,
+        )  # fmt: skip
     lines = ALIGNMENT // dtype.itemsize
-    steps = block
-    if multiplies_x and size > 1:
-        step_work = batch * gates_hidden * (inputs + hidden)
-        steps = max(1, min(block, TASK_WORK * (size + 1) // step_work))
     tile = K_BLOCK + max(
         min(batch, ROWS) * max(vectors * gates * (1 + multiplies_x), back_vectors),
         tile_rows * tile_width,
@@ -394,7 +366,7 @@ def plan_layer(
         gate_stride=1 if token_rows else inputs,
         token_stride=gates_hidden if token_rows else 1,
         block=block,
-        steps=steps,
+        bands=bands,
         stripes=stripes,
         tile_rows=tile_rows,
         width=tile_width,

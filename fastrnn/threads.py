@@ -208,6 +208,8 @@ def check_threads(threads: int) -> int:
 def run_team(driver: Callable[..., Any], size: int, plan: Any, *args: Any) -> None:
     """Call ``driver(*args, team, plan)`` in each of `size` threads, or fewer, at once.
 
+    Their queue has room for twice as many bands as `size`.
+
     `team` is a `fastrnn.kernels.team.Team` as an array. All but the caller are threads that were
     idle; a driver does the same with fewer. Without the JIT there is only the caller.
 
@@ -220,17 +222,17 @@ def run_team(driver: Callable[..., Any], size: int, plan: Any, *args: Any) -> No
         driver(*args, _ALONE, plan)
         return
     try:
-        _run_together(driver, workers, plan, args)
+        _run_together(driver, workers, 2 * size, plan, args)
     finally:
         _pool.give(workers)
 
 
 def _run_together(
-    driver: Callable[..., Any], workers: list[_Worker], plan: Any, args: tuple[Any, ...]
+    driver: Callable[..., Any], workers: list[_Worker], bands: int, plan: Any, args: tuple[Any, ...]
 ) -> None:
     size = len(workers) + 1
     # The barrier, the addresses of the others' signals, the queue; `run` holds them in their rest.
-    words = np.array([0, *(worker.signal for worker in workers), *[0] * (2 * size)], np.int64)
+    words = np.array([0, *(worker.signal for worker in workers), *[0] * bands], np.int64)
     barrier, address = words[:1], words.ctypes.data
     queue = address + size * words.itemsize
     cores = [] if _CORE is None else [_CORE()]

@@ -100,7 +100,7 @@ def test_what_is_kept_past_the_caches_is_the_same(
 ) -> None:
     layer = getattr(fastrnn, cell)(5, 64, bidirectional=True, dtype=dtype, seed=0, threads=threads)
     x = np.random.default_rng(0).standard_normal((7, 25, 5)).astype(dtype)
-    monkeypatch.setattr(fastrnn.plan, "TEAM_WORK", 1)  # small as it is, a team shares it
+    monkeypatch.setattr("fastrnn.teams.TEAM_WORK", 1)  # small as it is, a team shares it
     results = []
     for limit in (fastrnn.plan.UNCACHED_BYTES, 0):
         monkeypatch.setattr(fastrnn.plan, "UNCACHED_BYTES", limit)

@@ -153,8 +153,8 @@ FIVE = fastrnn.Cell("five", ("a", "b", "c", "d", "e"), ("h",), _five)
 def test_a_scan_of_one_row_gives_the_bits_of_that_of_any_batch(
     cell: Any, hidden: int, dtype: Any, anywhere: pytest.MonkeyPatch
 ) -> None:
-    anywhere.setattr(plan, "TEAM_WORK", 1)
-    anywhere.setattr(plan, "STEP_WORK", 1)
+    anywhere.setattr("fastrnn.teams.TEAM_WORK", 1)
+    anywhere.setattr("fastrnn.teams.STEP_WORK", 1)
     shape = (2, 1, hidden)
     states = [normal(shape, dtype, i) for i in range(len(cell.states))]
     state = tuple(states) if len(states) > 1 else states[0]
@@ -203,8 +203,8 @@ def test_blocks_of_a_stream_give_the_same_bits(
 @pytest.mark.skipif(fastrnn.get_threads() < 2, reason="there is one core")
 @DTYPES
 def test_a_team_makes_the_same_bits(dtype: Any, anywhere: pytest.MonkeyPatch) -> None:
-    anywhere.setattr(plan, "TEAM_WORK", 1)
-    anywhere.setattr(plan, "STEP_WORK", 1)
+    anywhere.setattr("fastrnn.teams.TEAM_WORK", 1)
+    anywhere.setattr("fastrnn.teams.STEP_WORK", 1)
     x = normal((61, 1, K_BLOCK + 9), dtype)
     outputs = []
     for threads in (1, 2):

@@ -103,8 +103,8 @@ def test_a_forked_child_gets_the_bits_of_its_parent(cell: Any, dtype: Any) -> No
 @pytest.fixture
 def teams(monkeypatch: Any) -> Any:
     """Teams of up to three threads for the smallest work, however few the cores are."""
-    monkeypatch.setattr(plan, "TEAM_WORK", 1)
-    monkeypatch.setattr(plan, "STEP_WORK", 1)
+    for name in ("TEAM_WORK", "STEP_WORK", "TASK_WORK", "LEAST_TASK_WORK"):
+        monkeypatch.setattr(f"fastrnn.teams.{name}", 1)
     monkeypatch.setattr(threads, "available", lambda: 3)
     monkeypatch.setattr(threads._pool, "limit", 3)
     plan.plan_layer.cache_clear()
@@ -114,16 +114,20 @@ def teams(monkeypatch: Any) -> Any:
     recurrence.prepared.cache_clear()
 
 
-SHAPES = [  # T, N, I, H
+BANDED = [  # T, N, I, H
+    (50, 33, 17, 19),  # the last block is shorter
+    (7, 33, 90, 150),  # of several gates: x is multiplied in the scan
+    (7, 520, 5, 7),  # many rows
+    (6, 1100, 5, 7),  # stripes of two threads
+]
+SHAPES = [
     (7, 1, 5, 200),  # the hidden units are shared
     (5, 3, 9, 515),
     (9, 12, 6, 40),  # the batch is shared
-    (43, 33, 17, 19),  # the last block is shorter
-    (4, 9, 20, 40),  # the hidden units, or the batch of two threads; x is multiplied in the scan
+    (7, 9, 20, 40),  # the hidden units, or the batch of two threads; x is multiplied in the scan
     (3, 40, 90, 150),
-    (9, 13, 30, 33),  # lanes would leave one row alone, of some cells
-    (3, 520, 5, 7),  # lanes of many rows
-    (2, 1100, 5, 7),  # stripes of lanes, or two stripes for each of three threads
+    (9, 13, 30, 33),  # bands would leave one row alone, of some cells
+    *BANDED,
     (1, 7, 64, 512),  # unpacked
     (1, 9, 64, 512),
     (3, 50, 64, 256),  # unpacked input
@@ -146,6 +150,14 @@ def test_any_number_of_threads_gives_the_same_bits(shape: Any, cell: Any, dtype:
         assert plan.plan_layer(*args, threads=count).threads == (1 if alone else count)
         results.append(train(layer, normal((time, batch, inputs), dtype, 1)))
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")
+@pytest.mark.usefixtures("teams")
+@pytest.mark.parametrize("shape", BANDED, ids=str)
+def test_large_batches_are_cut_into_bands(shape: Any) -> None:
+    planned = [plan.plan_layer(LSTM, np.dtype(np.float32), *shape, threads=n) for n in (1, 2, 3)]
+    assert [p.layer.bands.number > 0 for p in planned] == [False, True, True]
 
 
 @pytest.mark.usefixtures("teams")

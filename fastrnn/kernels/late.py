@@ -25,7 +25,7 @@ early_back: Any = None
 def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
                   panels, panel_offset, x_bias, before, slot_before,
                   lengths, now, first_row, end_row, s):  # fmt: skip
-    """The first stage of a step, of slot `now`, for the rows of one thread.
+    """The first stage of a step, of slot `now`, for some rows.
 
     Of `RAGGED` sequences, rows of fewer `lengths` are left out.
     """
@@ -74,7 +74,7 @@ def early_forward(h, memory, scratch, scratch_offset, x_part, x_offset,
 def late_backward(x_delta, x_delta_offset, carry, scratch, scratch_offset, h, memory, saved,
                   panels, panel_offset, here, now, before, lengths, reach, first_row,
                   end_row, s):  # fmt: skip
-    """Backward through the first stage of the step of slot `now`, for the rows of one thread.
+    """Backward through the first stage of the step of slot `now`, for some rows.
 
     Of `RAGGED` sequences, rows of fewer `lengths` are left out.
     """

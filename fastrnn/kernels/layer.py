@@ -24,12 +24,13 @@ from fastrnn.kernels.primitives import (
     sealed,
     tuple_at,
 )
-from fastrnn.kernels.queue import empty_queue, lanes_of_batch, next_task, rows_of_lane
+from fastrnn.kernels.queue import empty_queue, next_task, rows_of_band
 from fastrnn.kernels.ragged import reaching, striped
 from fastrnn.kernels.row import Beside, before_scan
 from fastrnn.kernels.scan import Scan
 from fastrnn.kernels.team import Team, begin, finish, share, share_rows, wait
 from fastrnn.simd.signals import SEALED
+from fastrnn.teams import Bands
 
 GATES = TOGETHER = 1
 APART = LATE = EARLY = SAVED = 0
@@ -57,9 +58,9 @@ class Layer(NamedTuple):
     token_stride: int
     #: Times in one block.
     block: int
-    #: Times in one task of a thread, forward.
-    steps: int
-    #: Stripes of the batch that one thread, or a lane of the queue, runs one by one, each forward
+    #: What a team takes from a queue, forward.
+    bands: Bands
+    #: Stripes of the batch that one thread, or a band, runs one by one, each forward
     #: through all times. Those of ragged sequences it also takes backward, and they may be one
     #: more: `stripes_of`.
     stripes: int
@@ -82,7 +83,7 @@ class Layer(NamedTuple):
     copies: int
     x_part: int
     r_delta: int
-    #: Rows of x, forward those of each thread, or packed for gradients.
+    #: Rows of x, forward those of each thread or band, or packed for gradients.
     row_panels: int
     #: One for each thread of a team, so many elements apart.
     scratch: int
@@ -127,30 +128,29 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
     x_bias = work[p.x_bias : p.x_bias + gates_hidden]
     r_bias = work[p.r_bias : p.r_bias + gates_hidden]
     scratch = p.scratch + team.member * p.scratch_size
-    blocks = (p.time + p.steps - 1) // p.steps
-    stripes = stripes_of(team, p)
-    lanes, lane_rows = 0, 0
-    if team.size > 1 and not (RAGGED or s.together):
-        lanes, lane_rows = lanes_of_batch(s.batch // stripes, s.rows, team.size)
-        empty_queue(lanes, team)
+    stripes, bands, steps = stripes_of(team, p), 0, p.block
+    if team.size > 1 and p.bands.number and not RAGGED:
+        bands, steps = p.bands.number, p.bands.steps
+        empty_queue(bands, team)
+    blocks = (p.time + steps - 1) // steps
     wait(team)
     rests = at_rest(h, p)
-    lane, task = team.member, -1
+    band, task = team.member, -1
     while True:
-        lane, task = next_task(lane, task, lanes, stripes * blocks, team)
+        band, task = next_task(band, task, bands, stripes * blocks, team)
         if task < 0:
             break
         stripe, i = task // blocks, task % blocks
         first_row, end_row = 0, s.batch
-        if lanes:
-            first_row, end_row = rows_of_lane(lane, lanes, lane_rows, stripe, stripes, s.batch)
+        if bands:
+            first_row, end_row = rows_of_band(band, bands, p.bands.rows, stripe, stripes, s.batch)
         elif not s.by_units:
             first_row, end_row = striped(stripe, stripes, s.batch, team)
         # In all blocks at one place, the last and shorter one too: what another core wrote there
         # before is slow to come.
         place = p.x_part + (0 if s.together else (p.block - 1) * first_row * gates_hidden)
-        start = p.steps * (i if s.direction > 0 else blocks - 1 - i)
-        count = min(p.steps, p.time - start)
+        start = steps * (i if s.direction > 0 else blocks - 1 - i)
+        count = min(steps, p.time - start)
         early = count if RAGGED else before_scan(count, p.beside)
         at = 0 if s.direction > 0 else count - early
         if not s.inputs:

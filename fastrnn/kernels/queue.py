@@ -1,9 +1,10 @@
 """Blocks of time that a team takes one by one, so that a disturbed core does fewer of them.
 
-Where a team shares the rows of the batch, these are cut into lanes, more than there are threads. A
-lane's tasks, one for each block, are done one after the other, but by any thread: who ends one
-looks which lane is behind. Each thread having its rows from the first step to the last, the call
-would end with the slower core, and the cores of a shared machine differ by 1 to 2.3.
+Where a team shares the rows of the batch, these are cut into bands, more than there are threads
+(`fastrnn.teams`). A band's tasks, one for each block, are done one after the other, but by any
+thread: who ends one looks which band is behind. Each thread having its rows from the first step to
+the last, the call would end with the slower core, and the cores of a shared machine differ by 1 to
+2.3. Sequences of their own lengths have rows of a thread's own: bands of them are not alike.
 
 Beside neighbours, batches of 16 to 2048 rows took two threads 0.90 to 0.99 of the time, the fastest
 calls 1.00 to 1.03: one thread may wait for the last task, and states go to other cores (Zen 3).
@@ -18,78 +19,62 @@ from fastrnn.kernels.team import wait_a_little
 if not jit.DISABLED:
     from fastrnn.simd.barrier import exchange_word, read_word, write_word
 
-#: A thread leaves its lane for one that is behind by more than one of so many parts of the tasks
+#: A thread leaves its band for one that is behind by more than one of so many parts of the tasks
 #: that are left, at first seldom: what it knew of the states is in its own caches. With every
 #: chance taken, 32 rows of an LSTM of 128 units took 1.06 of the time.
 PARTS = 4
-#: Tiles of a lane that has few, and rows of one that has many.
-FEW_TILES = 8
-MANY_ROWS = 32
 WORD = 8
 
 
 @kernel
-def lanes_of_batch(batch, rows, threads):
-    """Lanes for so many rows, and how many of them all lanes but the last have; 0 lanes: no queue.
-
-    Two for each thread of many rows, all of which end at once if nothing disturbs; else one more
-    than there are threads. Few rows are cut into whole tiles of `rows`: 32 of an LSTM are 12, 12
-    and 8, together 11 tiles; 10, 11 and 11 would be 12. The last lane has what is left, if that is
-    several: a tile of one row adds in another order.
-    """
-    lanes = 2 * threads if batch >= 2 * threads * MANY_ROWS else threads + 1
-    most = (batch + lanes - 1) // lanes
-    if most <= FEW_TILES * rows:
-        most = (most + rows - 1) // rows * rows
-    return (lanes, most) if batch - (lanes - 1) * most > 1 else (0, 0)
-
-
-@kernel
-def rows_of_lane(lane, lanes, lane_rows, stripe, stripes, batch):
-    """The rows of a lane in one of the stripes of the batch: (first, end)."""
-    first = batch * stripe // stripes + lane * lane_rows
-    if lane == lanes - 1:
-        return first, batch * (stripe + 1) // stripes
-    return first, first + lane_rows
-
-
-@kernel
-def empty_queue(lanes, team):
-    """Begin all lanes anew. Nobody may be at a task, and the team meets before it takes one."""
+def empty_queue(bands, team):
+    """Begin all bands anew. Nobody may be at a task, and the team meets before it takes one."""
     if team.member == 0:
-        for lane in range(lanes):
-            write_word(team.queue + WORD * lane, 0)
+        for band in range(bands):
+            write_word(team.queue + WORD * band, 0)
 
 
 @kernel
-def next_task(lane, task, lanes, tasks, team):
-    """The task after the one that a thread has done, or -1: (lane, task).
+def rows_of_band(band, bands, band_rows, stripe, stripes, batch):
+    """The rows of a band in one of the stripes of the batch: (first, end)."""
+    begin, end = batch * stripe // stripes, batch * (stripe + 1) // stripes
+    rows = end - begin
+    if band_rows == 0:
+        return begin + rows * band // bands, begin + rows * (band + 1) // bands
+    if band < bands - 1:
+        end = begin + band_rows * (band + 1)
+    return begin + band_rows * band, end
 
-    Each lane has so many tasks; if there are 0 lanes, each thread. A thread begins with task -1 of
-    the lane of its number.
+
+@kernel
+def next_task(band, task, bands, tasks, team):
+    """The task after the one that a thread has done, or -1: (band, task).
+
+    Each band has so many tasks; if there are 0 bands, each thread. A thread begins with task -1 of
+    the band of its number.
     """
-    if not lanes:
-        return lane, task + 1 if task + 1 < tasks else -1
+    if not bands:
+        return band, task + 1 if task + 1 < tasks else -1
     if task >= 0:
-        write_word(team.queue + WORD * lane, 2 * (task + 1))
+        write_word(team.queue + WORD * band, 2 * (task + 1))
     turn = 0
     while read_word(team.barrier) >= 0:
-        behind, least, more_to_come = -1, 2 * tasks, False
-        for i in range(lanes):
-            done = read_word(team.queue + WORD * i)
-            if done % 2:
-                more_to_come |= done < 2 * tasks - 1
-            elif done < least:
-                behind, least = i, done
-        if behind >= 0:
-            done = read_word(team.queue + WORD * lane)
-            if done % 2 == 0 and PARTS * (done - least) < 2 * tasks - done:
-                behind, least = lane, done
-            if exchange_word(team.queue + WORD * behind, least, least + 1):
-                return behind, least // 2
+        found, word, more_to_come = -1, 2 * tasks, False
+        for i in range(bands):
+            seen = read_word(team.queue + WORD * i)
+            if seen % 2:
+                more_to_come |= seen < 2 * tasks - 1
+            elif seen < word:
+                found, word = i, seen
+        if found >= 0:
+            own = read_word(team.queue + WORD * band)
+            if own % 2 == 0 and PARTS * (own - word) < 2 * tasks - own:
+                found, word = band, own
+            if exchange_word(team.queue + WORD * found, word, word + 1):
+                return found, word // 2
         elif more_to_come:
             wait_a_little(turn, team)
             turn += 1
         else:
             break
-    return lane, -1
+    return band, -1

@@ -19,7 +19,7 @@ Layout, with T times, N rows of the batch, H hidden units, G gates and D directi
     The cell's weights of one number for each unit, and their gradients, which are added to.
 ``x_part`` (count, N, G, H)
     The gates' input parts for the times of this call. If they do not stand `together`, those of
-    this thread's rows do: ``(count, end_row - first_row, G, H)``, row n of a time being `n` rows
+    the call's rows do: ``(count, end_row - first_row, G, H)``, row n of a time being `n` rows
     behind the offset all the same.
     Not there where the scan multiplies x itself, if `inputs` is not 0: those of a panel's units are
     then made in the scratch, a part of the same array. Zeros stand there if they are `joined`.

@@ -35,7 +35,7 @@ class Team(NamedTuple):
     offer: int
     #: Address of this thread's signal; for the caller, of the addresses of the others' signals.
     signal: int
-    #: Address of the queue, a word for each lane: twice the tasks that are done, and one more while
+    #: Address of the queue, a word for each band: twice the tasks that are done, and one more while
     #: a thread is at the next.
     queue: int
 
