@@ -6,8 +6,8 @@ thread: who ends one looks which band is behind. Each thread having its rows fro
 the last, the call would end with the slower core, and the cores of a shared machine differ by 1 to
 2.3. Sequences of their own lengths have rows of a thread's own: bands of them are not alike.
 
-Beside neighbours, batches of 16 to 2048 rows took two threads 0.90 to 0.99 of the time, the fastest
-calls 1.00 to 1.03: one thread may wait for the last task, and states go to other cores (Zen 3).
+Beside neighbours, batches of 16 to 512 rows took two threads 0.91 to 1.00 of the time, the fastest
+calls up to 1.02: one thread may wait for the last task, and states go to other cores (Zen 3).
 """
 
 from __future__ import annotations
