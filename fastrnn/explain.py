@@ -103,7 +103,7 @@ def _choices(
     if plan.threads > 1:
         split = "hidden units, meeting after every step" if scan.by_units else "rows of the batch"
         if layer.bands.number:
-            split += f", cut into {layer.bands.number} bands, {layer.bands.steps} times in a task"
+            split += f", cut into {layer.bands.number} bands, taken for {layer.bands.steps} steps"
         team = f"{plan.threads} threads share the {split}"
     elif threads > 1:
         team += f", less than {TEAM_WORK / 1e6:.0f} million for each of more or too little a step"

@@ -65,9 +65,10 @@ def cut_bands(
     """Cut a batch, or a stripe of it, for `threads` that share its rows.
 
     There are two bands for each thread of many rows, all of which end at once if nothing disturbs;
-    else one more than there are threads. Those of few rows have whole tiles: 32 rows of an LSTM are
-    12, 12 and 8, together 11 tiles; 10, 11 and 11 would be 12. None has one row, as a tile of one
-    row adds in another order than those of several.
+    else one more than there are threads. Those of few rows have whole tiles, unless that leaves
+    nothing for the last: with AVX2, 32 rows of an LSTM are 12, 12 and 8, together 11 tiles; 10, 11
+    and 11 would be 12. None has one row, as a tile of one row adds in another order than those of
+    several.
 
     Parameters
     ----------

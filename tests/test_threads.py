@@ -103,7 +103,7 @@ def test_a_forked_child_gets_the_bits_of_its_parent(cell: Any, dtype: Any) -> No
 @pytest.fixture
 def teams(monkeypatch: Any) -> Any:
     """Teams of up to three threads for the smallest work, however few the cores are."""
-    for name in ("TEAM_WORK", "STEP_WORK", "TASK_WORK", "LEAST_TASK_WORK"):
+    for name in ("TEAM_WORK", "STEP_WORK", "LEAST_TASK_WORK"):
         monkeypatch.setattr(f"fastrnn.teams.{name}", 1)
     monkeypatch.setattr(threads, "available", lambda: 3)
     monkeypatch.setattr(threads._pool, "limit", 3)
@@ -126,7 +126,7 @@ SHAPES = [
     (9, 12, 6, 40),  # the batch is shared
     (7, 9, 20, 40),  # the hidden units, or the batch of two threads; x is multiplied in the scan
     (3, 40, 90, 150),
-    (9, 13, 30, 33),  # bands would leave one row alone, of some cells
+    (9, 13, 30, 33),
     *BANDED,
     (1, 7, 64, 512),  # unpacked
     (1, 9, 64, 512),
