@@ -16,9 +16,9 @@ STEP_WORK = 30_000
 TEAM_ROWS = 4
 
 #: Multiply-adds of one task of a team's queue, some 60 us, where it makes no input parts: those are
-#: made for a whole block. With 10 us 16 rows of an LSTM of 64 units took 1.08 of the time of rows
-#: that are a thread's own, with 30 and 60 us 0.98 to 0.99 (Zen 3). With fewer than the least there
-#: is no queue, nor for a few tasks: the last ones of so many cannot be shared well.
+#: made for a whole block. With 10 us the fastest calls of 16 rows of an LSTM of 64 units took 1.26
+#: of the time of rows that are a thread's own, with 30 and 60 us 1.03 and 1.04 (Zen 3). With fewer
+#: than the least there is no queue, nor for a few tasks: the last ones cannot be shared well.
 TASK_WORK = 3_000_000
 LEAST_TASK_WORK = 500_000
 LEAST_TASKS = 6
