@@ -103,7 +103,9 @@ def _choices(
     if plan.threads > 1:
         split = "hidden units, meeting after every step" if scan.by_units else "rows of the batch"
         if layer.bands.number:
-            split += f", cut into {layer.bands.number} bands, taken for {layer.bands.steps} steps"
+            split += (
+                f", {layer.bands.number} bands, {layer.bands.steps} of {layer.time} times in a task"
+            )
         team = f"{plan.threads} threads share the {split}"
     elif threads > 1:
         team += f", less than {TEAM_WORK / 1e6:.0f} million for each of more or too little a step"

@@ -126,7 +126,7 @@ SHAPES = [
     (9, 12, 6, 40),  # the batch is shared
     (7, 9, 20, 40),  # the hidden units, or the batch of two threads; x is multiplied in the scan
     (3, 40, 90, 150),
-    (9, 13, 30, 33),
+    (9, 13, 30, 33),  # an LSTM's bands would leave one row, so that it has none
     *BANDED,
     (1, 7, 64, 512),  # unpacked
     (1, 9, 64, 512),

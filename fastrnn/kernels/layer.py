@@ -60,9 +60,9 @@ class Layer(NamedTuple):
     block: int
     #: What a team takes from a queue, forward.
     bands: Bands
-    #: Stripes of the batch that one thread, or a band, runs one by one, each forward
-    #: through all times. Those of ragged sequences it also takes backward, and they may be one
-    #: more: `stripes_of`.
+    #: Stripes of the batch that one thread, or a band, runs one by one, each forward through all
+    #: times. Those of ragged sequences it also takes backward, and they may be one more:
+    #: `stripes_of`.
     stripes: int
     #: Largest tile of the large products.
     tile_rows: int
@@ -146,8 +146,8 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
             first_row, end_row = rows_of_band(band, bands, p.bands.rows, stripe, stripes, s.batch)
         elif not s.by_units:
             first_row, end_row = striped(stripe, stripes, s.batch, team)
-        # In all blocks at one place, the last and shorter one too: what another core wrote there
-        # before is slow to come.
+        # In all blocks of these rows at one place, the last and shorter one too: what another core
+        # wrote there before is slow to come.
         place = p.x_part + (0 if s.together else (p.block - 1) * first_row * gates_hidden)
         start = steps * (i if s.direction > 0 else blocks - 1 - i)
         count = min(steps, p.time - start)
@@ -156,7 +156,7 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
         if not s.inputs:
             input_parts(work, scratch, x, tokens, lengths, w_ih, start + at, early, at, place,
                         first_row, end_row, team, p)  # fmt: skip
-        # Unpacked weights serve so few rows that there is one block: nobody overwrites what is
+        # Unpacked weights serve so few rows that there is one block: nobody overwrites what others
         # read.
         if s.together:
             wait(team)

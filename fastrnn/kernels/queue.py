@@ -3,8 +3,8 @@
 Where a team shares the rows of the batch, these are cut into bands, more than there are threads
 (`fastrnn.teams`). A band's tasks, one for each block, are done one after the other, but by any
 thread: who ends one looks which band is behind. Each thread having its rows from the first step to
-the last, the call would end with the slower core, and the cores of a shared machine differ by 1 to
-2.3. Sequences of their own lengths have rows of a thread's own: bands of them are not alike.
+the last, the call would end with the slower core, and a shared machine's cores are not equally
+fast. Sequences of their own lengths have rows of a thread's own: bands of them are not alike.
 
 Beside neighbours, batches of 16 to 512 rows took two threads 0.91 to 1.00 of the time, the fastest
 calls up to 1.02: one thread may wait for the last task, and states go to other cores (Zen 3).
