@@ -69,7 +69,7 @@ class DenseNetwork:
         from fastrnn.kernels.jit import tile_address
         from fastrnn.kernels.mlp import Dense, Mlp
         from fastrnn.simd.cpu import lanes
-        from fastrnn.simd.tile import K_BLOCK
+        from fastrnn.simd.tile import product_scratch
 
         self.widths, self.kind, self.dtype = tuple(widths), kind, dtype
         lane = lanes(dtype)
@@ -116,7 +116,7 @@ class DenseNetwork:
             lane, tile_rows, vectors, tile_address(dtype), block,
             weights=work.add(block),
             panels=work.add(block * whole(max(self.widths) + 1)),
-            scratch=work.add((tile_rows * vectors + K_BLOCK) * lane),
+            scratch=work.add(product_scratch(tile_rows, vectors, lane)),
         )  # fmt: skip
         self._layers = np.array([x for p in layers for x in flattened(p)], np.int64)
         self._plan = np.array(flattened(plan), np.int64)

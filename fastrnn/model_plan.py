@@ -64,7 +64,7 @@ def plan_model(
     """
     from fastrnn.kernels.language_model import Model
     from fastrnn.simd.cpu import lanes
-    from fastrnn.simd.tile import K_BLOCK
+    from fastrnn.simd.tile import product_scratch
 
     width = lanes(dtype)
 
@@ -87,7 +87,7 @@ def plan_model(
     assert other.threads == size, "one team runs all layers"
     rows = min(HEAD_ROWS, time * batch)
     tile_rows, vectors = tile_shape(HEAD_ROWS)
-    scratch_size = (tile_rows * vectors + K_BLOCK) * width
+    scratch_size = product_scratch(tile_rows, vectors, width)
     regions = Regions(dtype.itemsize)
     model = Model(
         first=first.layer,

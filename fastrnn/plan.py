@@ -98,6 +98,12 @@ SCAN_PANEL_BYTES = 1 << 18
 #: 1.0, of 256 1.04 (Zen 3).
 JOINED_BYTES = 3 << 13
 
+#: Tiles of the scan bring the next panel nearer if each step reads so many bytes. LSTMs of 64 rows
+#: take 0.88 (1024 units) and 0.96 of the time (512), GRUs 0.99 and 0.95; with fewer bytes those of
+#: 256 units 1.0, of 128 and 64 units 1.02: that is more instructions (Zen 3). Where the third level
+#: gives 25 GB/s to a core and vectors are wider, it is done always (Emerald Rapids).
+FETCHED_BYTES = 3 << 20
+
 #: Bytes to which the workspace and its parts are aligned: a cache line, the widest vector.
 ALIGNMENT = 64
 
@@ -241,7 +247,7 @@ def plan_layer(
     from fastrnn.kernels.scan import Scan
     from fastrnn.simd import dots
     from fastrnn.simd.cpu import BESIDE, STORES_LINES, VECTOR_BYTES, lanes
-    from fastrnn.simd.tile import K_BLOCK
+    from fastrnn.simd.tile import product_scratch
 
     width = lanes(dtype)
     if not batch:
@@ -300,6 +306,7 @@ def plan_layer(
         cell.recurrent and gates > 1 and not (cell.late or unpacked or unpacked_input or tokens)
         and multiplied_in_scan(batch, weight_bytes, inputs * k_bytes) and not DISABLED
     )  # fmt: skip
+    scan_bytes = weight_bytes if multiplies_x else recurrent_bytes
     joins = multiplies_x and not cell.apart and (inputs + hidden) * k_bytes <= JOINED_BYTES
     # The plain kernels scan all rows at once.
     together = by_units or unpacked_input
@@ -313,13 +320,13 @@ def plan_layer(
             makes_parts=not multiplies_x,
         )  # fmt: skip
     lines = ALIGNMENT // dtype.itemsize
-    tile = K_BLOCK + max(
-        min(batch, ROWS) * max(vectors * gates * (1 + multiplies_x), back_vectors),
-        tile_rows * tile_width,
-        one_row * gates * (padded(hidden) // width + 1),
+    tile = max(
+        width * min(batch, ROWS) * max(vectors * gates * (1 + multiplies_x), back_vectors),
+        width * one_row * gates * (padded(hidden) // width + 1),
+        product_scratch(tile_rows, tile_width, width),
     )
     joined_size = joins * batch * (inputs + hidden)  # rows of the batch in each: teams may shrink
-    scratch_size = -(-(tile * width + joined_size) // lines) * lines
+    scratch_size = -(-(tile + joined_size) // lines) * lines
     regions = Regions(dtype.itemsize)
     # First what is kept for the next call, at the same places whatever times and rows it has.
     # Panels of x and h together take both of the first two parts.
@@ -352,7 +359,8 @@ def plan_layer(
             row=row_address(dtype) if one_row else 0,
             inputs=inputs * multiplies_x,
             input_panels=input_panels,
-            joined=tile * width if joins else 0,
+            joined=tile if joins else 0,
+            fetches=int(batch > 1 and (VECTOR_BYTES > 32 or scan_bytes >= FETCHED_BYTES)),
             unpacked=unpacked,
             dot_rows=min(dots.ROWS_MAX, max(1, batch)),
             dots=dots_address(dtype),

@@ -59,7 +59,7 @@ def plan_batch(sizes: Sizes, dtype: np.dtype[Any], time: int, batch: int) -> Bat
     """Plan steps on batches of so many sequences of so many steps."""
     from fastrnn.kernels.language_model import Model
     from fastrnn.simd.cpu import lanes
-    from fastrnn.simd.tile import K_BLOCK
+    from fastrnn.simd.tile import product_scratch
 
     width, hidden, outputs = lanes(dtype), sizes.hidden, sizes.outputs
 
@@ -85,7 +85,7 @@ def plan_batch(sizes: Sizes, dtype: np.dtype[Any], time: int, batch: int) -> Bat
         forward_panels=regions.add(hidden * padded(outputs)),
         backward_panels=regions.add(outputs * padded(hidden)),
         row_panels=regions.add(rows * padded(hidden)),
-        scratch=regions.add((tile_rows * vectors + K_BLOCK) * width),
+        scratch=regions.add(product_scratch(tile_rows, vectors, width)),
         scratch_size=0,
     )
     head = model._replace(first=first.layer._replace(time=steps))

@@ -36,8 +36,21 @@ class ArrayPool:
         """Arrays for one call, which gives them back or is a ``with`` statement."""
         return Borrowed(self._free)
 
+    def lend(self, elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        """A flat array to give away: its memory comes back when nobody holds what is made of it."""
+        borrowed = self.borrow()
+        return np.asarray(_Lent(borrowed.empty(elements, dtype), borrowed))
+
     def __reduce__(self) -> Any:
         return ArrayPool, ()
+
+
+class _Lent:
+    """What NumPy holds on to for an array of borrowed memory, and for all views of it."""
+
+    def __init__(self, array: np.ndarray[Any, Any], borrowed: Borrowed) -> None:
+        self.__array_interface__ = array.__array_interface__
+        self._borrowed = borrowed
 
 
 class Borrowed:

@@ -19,10 +19,10 @@ from fastrnn.kernels.jit import dots_address, tile_address
 from fastrnn.kernels.panels import split_units
 from fastrnn.kernels.product import FAR
 from fastrnn.kernels.team import ALONE
-from fastrnn.plan import tile_shape
+from fastrnn.plan import BLOCK_ROWS, tile_shape
 from fastrnn.simd import dots
 from fastrnn.simd.cpu import lanes
-from fastrnn.simd.tile import K_BLOCK
+from fastrnn.simd.tile import product_scratch
 
 K_SUM = 4  # k of k*eps*(|A| @ |B|): sums in another order
 GUARD = 19  # numbers before and after every array, that nobody may touch
@@ -59,7 +59,8 @@ def assert_product(
         normal((rows, columns), dtype, 2),
     )
     lane = lanes(dtype)
-    high, width = tile_shape(rows if planned is None else planned)
+    # Columns are read by the tile of many rows alone.
+    high, width = tile_shape(BLOCK_ROWS if a_transposed else planned or rows)
     a_strides, b_strides = (
         strides(rows, k, a_transposed, gap),
         strides(k, columns, b_transposed, gap),
@@ -69,7 +70,7 @@ def assert_product(
     start = np.full_like(c, np.nan) if not add else c  # what is there before must not be read
     c_memory, c_places = guarded(start, columns + gap, 1)
     panel_size = k * lane * -(-columns // lane)
-    scratch_size = (high * width + K_BLOCK) * lane
+    scratch_size = product_scratch(high, width, lane)
     work = np.full(GUARD + panel_size + GUARD + scratch_size + GUARD, np.nan, dtype)
     scratch = GUARD + panel_size + GUARD
     primitives.pack(work, GUARD, b_memory, GUARD, *b_strides, k, columns, width, ALONE)

@@ -26,7 +26,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import fastrnn
-from fastrnn import reference
+from fastrnn import recurrence, reference
 from fastrnn.cells import RNN_TANH
 from fastrnn.plan import BLOCK_ROWS
 
@@ -535,3 +535,29 @@ def test_a_copy_is_a_layer_of_its_own(duplicate: Any, dtype: Any) -> None:
     twin.params["weight_ih_l0"] = np.ones((5, 3), dtype)
     assert twin.flat.sum() == 15
     np.testing.assert_array_equal(layer.flat, before)
+
+
+def test_large_gradients_take_the_memory_of_earlier_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recurrence, "LENT_BYTES", 1)
+    layer = fastrnn.LSTM(20, 64, seed=0)
+    x = normal((3, 2, 20), np.float32)
+    _, _, tape = layer.forward(x)
+
+    def gradients() -> Any:
+        return layer.backward(tape, np.ones((3, 2, 64), np.float32), wants_x=False)
+
+    first, second = gradients(), gradients()
+    assert not np.shares_memory(first.flat, second.flat)
+    np.testing.assert_array_equal(first.flat, second.flat)
+    place, kept = first.flat.ctypes.data, first.params["weight_hh_l0"][5:7, 3]
+    before = kept.copy()
+    del first
+    third = gradients()  # a view is held
+    assert third.flat.ctypes.data != place
+    np.testing.assert_array_equal(kept, before)
+    del kept
+    fourth = gradients()
+    assert fourth.flat.ctypes.data == place
+    np.testing.assert_array_equal(fourth.flat, second.flat)
+    alone = pickle.loads(pickle.dumps(fourth.flat))
+    np.testing.assert_array_equal(alone, fourth.flat)

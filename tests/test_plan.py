@@ -23,7 +23,7 @@ from fastrnn.plan import (
     few_rows,
     plan_layer,
 )
-from fastrnn.simd.cpu import STORES_LINES
+from fastrnn.simd.cpu import STORES_LINES, VECTOR_BYTES
 
 
 def test_a_printed_plan_has_each_part_and_its_reasons() -> None:
@@ -113,6 +113,23 @@ def test_what_is_kept_past_the_caches_is_the_same(
         results.append([output, *tape.kept[0].saved, grads.x, grads.flat])
     for through, past in zip(*results, strict=True):
         np.testing.assert_array_equal(through, past)
+
+
+@DTYPES
+def test_bringing_the_next_panel_nearer_changes_nothing(
+    dtype: Any, monkeypatch: pytest.MonkeyPatch, forgotten_plans: Callable[[], None]
+) -> None:
+    x = np.random.default_rng(0).standard_normal((5, 33, 40)).astype(dtype)
+    for cell in (fastrnn.RNN, fastrnn.LSTM, fastrnn.GRU):
+        layer: Any = cell(40, 65, dtype=dtype, seed=0, threads=1)
+        results = []
+        for least in (1 << 60, 0):
+            monkeypatch.setattr(fastrnn.plan, "FETCHED_BYTES", least)
+            forgotten_plans()
+            plan = layer.plan(5, 33).parts[0].plan
+            assert plan.layer.scan.fetches == (VECTOR_BYTES > 32 or not least)
+            results.append(layer(x)[0])
+        np.testing.assert_array_equal(*results)
 
 
 def test_a_plan_keeps_rows_that_are_no_whole_lines_through_the_caches() -> None:

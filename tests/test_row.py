@@ -22,7 +22,7 @@ from fastrnn.plan import tile_shape
 from fastrnn.simd import cpu
 from fastrnn.simd.functions import sigmoid, tanh
 from fastrnn.simd.row import row_product
-from fastrnn.simd.tile import K_BLOCK, VECTORS_MAX
+from fastrnn.simd.tile import K_BLOCK, VECTORS_MAX, product_scratch
 
 pytestmark = pytest.mark.skipif(PLAIN, reason="the plain kernels make all input parts first")
 
@@ -75,7 +75,8 @@ def test_both_products_are_those_that_are_made_alone(
     panels = np.concatenate([panel, np.full(inputs * wide, np.nan, dtype)])
     pack(panels, panel.size, normal((inputs, columns), dtype, 3).reshape(-1), 0,
          columns, 1, inputs, columns, width, ALONE)  # fmt: skip
-    tile, scratch = tile_address(np.dtype(dtype)), np.empty((rows * width + K_BLOCK) * lane, dtype)
+    tile = tile_address(np.dtype(dtype))
+    scratch = np.empty(product_scratch(rows, width, lane), dtype)
     alone = np.empty((times, columns), dtype)
     product(alone.reshape(-1), 0, columns, x.reshape(-1), 0, inputs, 1, panels, panel.size,
             times, inputs, columns, False, scratch, 0, rows, width, tile)  # fmt: skip

@@ -79,12 +79,12 @@ def peak_gflops(dtype: str) -> float | None:
     )(address)
     rows, vectors = 6, 2
     width = vectors * lanes(dtype)
-    c, a = np.zeros((rows, width), dtype), np.full(rows, 0.5, dtype)
+    c, a = np.zeros((rows, width), dtype), np.full(STEPS, 0.5, dtype)
     panel = np.full((STEPS, width), 0.5, dtype)
 
     def seconds(k: int, calls: int = 200) -> float:
         of_panel = panel.ctypes.data
-        operands = (c.ctypes.data, width, a.ctypes.data, 1, 0, of_panel, k, 0, of_panel)
+        operands = (c.ctypes.data, width, a.ctypes.data, 0, 0, of_panel, k, 0, of_panel)
         start = time.perf_counter()
         for _ in range(calls):
             run_tile(*operands, rows, vectors)

@@ -294,7 +294,7 @@ def plan_sentence(
     """The plan of a sentence, and the elements of its two workspaces."""
     from fastrnn.kernels.sentence import Sentence
     from fastrnn.simd.cpu import lanes
-    from fastrnn.simd.tile import K_BLOCK
+    from fastrnn.simd.tile import product_scratch
 
     width = lanes(dtype)
 
@@ -314,7 +314,7 @@ def plan_sentence(
         arising=work.add(time * hidden),
         d_h=work.add(time * hidden),
         deltas=work.add(time * hidden),
-        scratch=work.add((layer.tile_rows * layer.width + K_BLOCK) * width),
+        scratch=work.add(product_scratch(layer.tile_rows, layer.width, width)),
     )
     return plan, work.size, of_layer.work
 

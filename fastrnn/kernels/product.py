@@ -7,17 +7,26 @@ from fastrnn.kernels.panels import panel_at, split
 from fastrnn.simd.cpu import VECTOR_BYTES, second_cache
 from fastrnn.simd.dots import dots
 from fastrnn.simd.memory import copy_transposed, load, store
-from fastrnn.simd.tile import K_BLOCK, LINE, LINES_AHEAD, UNROLL, tile
+from fastrnn.simd.tile import (
+    AHEAD,
+    K_BLOCK,
+    LINE,
+    LINES_AHEAD,
+    PLAIN,
+    TURNED,
+    UNROLL,
+    tile,
+    turned_stride,
+)
 from fastrnn.simd.vector import all_zero, lanes_of
 
 #: Bytes of B that all rows of A are multiplied by before those that follow, of which each tile
 #: brings a part nearer: both stay in the second-level cache. Where the third level gives 25 GB/s
 #: (Emerald Rapids), the input product of an LSTM takes 0.66 (H = 512) and 0.43 of the time (1024).
 BLOCK_BYTES = second_cache() // 4
-#: Columns of A this many elements apart, or rows twice as far, fall into few sets of the cache:
-#: each tile's part of A is copied. With 1024 units the weight gradient then runs at 102 GF/s, not
-#: 57, and the input product at 104, not 100 (Zen 4).
-FAR = 512
+#: Rows of A this many elements apart fall into few sets of the cache: each tile's part is copied.
+#: With 1024 units the input product then runs at 104 GF/s, not 100 (Zen 4).
+FAR = 1024
 
 
 @kernel
@@ -27,10 +36,14 @@ def product(
 ):  # fmt: skip
     """C (rows, columns)  =  or +=  A (rows, k) @ B (k, columns), B packed in panels of `width`.
 
+    Of A either `a_step`, from one column to the next, is 1, or `a_row_stride` is. Each tile's part
+    of the latter is copied, whole vectors of it, that may end behind A, and `width` is at most
+    `fastrnn.simd.tile.TURNED_VECTORS`.
+
     B is taken in blocks that a cache holds, and within one the rows are outside: rows of C are
-    written in stretches, not a line in each page. `scratch` holds a tile of `tile_rows` by `width`
-    vectors, for those that are partly outside of C, and behind it `K_BLOCK` vectors. A of adjacent
-    rows may be read a vector beyond its end. `address` is `fastrnn.kernels.jit.tile_address`.
+    written in stretches, not a line in each page. `scratch` has room for
+    `fastrnn.simd.tile.product_scratch` numbers, a tile that is partly outside of C and what is
+    copied. `address` is `fastrnn.kernels.jit.tile_address`.
     """
     lanes = lanes_of(c)
     panel_count, base, extra = split((columns + lanes - 1) // lanes, width)
@@ -59,25 +72,29 @@ def _multiply_block(
     k_size = k_end - k_start
     tile_count, tile_base, tile_extra = split(rows, tile_rows)
     copy_offset = scratch_offset + tile_rows * tile_columns
-    far = (a_row_stride == 1 and a_step >= FAR) or (a_step == 1 and a_row_stride >= 2 * FAR)
     # Rows are turned for each block anew: 1.05 of an input product's time where it has 8 panels.
-    panels_of_copy = panel_count if a_row_stride == 1 else end_panel - first_panel
-    copies = far and lanes <= k and tile_rows <= lanes and panels_of_copy > 8
+    turns = (
+        a_row_stride >= FAR and lanes <= k and tile_rows <= lanes
+        and end_panel - first_panel > 8
+    )  # fmt: skip
+    copies = a_step != 1 or turns
+    across = turned_stride(lanes)
     # What follows: other panels, or the next of k.
     follows_k, follows = (k_end, 0) if end_panel == panel_count else (k_start, end_panel)
     row = 0
     for i in range(tile_count):
         high = tile_base + (i < tile_extra)
         a_start = a_offset + row * a_row_stride + k_start * a_step
-        if copies and a_row_stride == 1:
+        if a_step != 1:
             for q in range(k_size):
-                value = load(a, a_start + q * a_step, lanes)
-                store(scratch, copy_offset + q * lanes, lanes, value)
-        elif copies:
+                for r in range(0, high, lanes):
+                    value = load(a, a_start + q * a_step + r, lanes)
+                    store(scratch, copy_offset + q * across + r, lanes, value)
+        elif turns:
             for q in range(0, k_size, lanes):
                 # The last square overlaps the one before, or begins in the block before.
                 q = min(q, k_size - lanes)
-                copy_transposed(scratch, copy_offset + q * lanes, lanes,
+                copy_transposed(scratch, copy_offset + q * across, across,
                                 a, a_start + q, a_row_stride, high)  # fmt: skip
         fetched = i * ahead(k_size, c.itemsize)
         for panel in range(first_panel, end_panel):
@@ -90,13 +107,14 @@ def _multiply_block(
                 later_wide = later_vectors * lanes
                 if fetched < k_size * later_wide:
                     fetch = panel_offset + k * later_column + follows_k * later_wide + fetched
+            form = PLAIN if fetch == b else AHEAD
             c_start = c_offset + row * c_stride + column
             inside = column + wide <= columns
             target, target_stride = (c_start, c_stride) if inside else (scratch_offset, wide)
             tile(
                 address, c if inside else scratch, target, target_stride,
-                scratch if copies else a, copy_offset if copies else a_start,
-                1 if copies else a_row_stride, lanes if copies else a_step,
+                scratch if copies else a, copy_offset if copies else a_start, a_row_stride,
+                TURNED if copies else form,
                 panels, b, k_size, adds and inside, fetch, high, vectors,
             )  # fmt: skip
             if not inside:
@@ -124,10 +142,10 @@ def multiply_panel(c, c_offset, c_stride, a, a_offset, a_stride, panels, panel_o
     row = 0
     for i in range(count):
         high = base + (i < extra)
-        fetch = follows + i * at_once if i * at_once < follows_size else panel_offset
+        brings = i * at_once < follows_size
         tile(address, c, c_offset + row * c_stride, c_stride,
-             a, a_offset + row * a_stride, a_stride, 1,
-             panels, panel_offset, k, False, fetch, high, vectors)  # fmt: skip
+             a, a_offset + row * a_stride, a_stride, AHEAD if brings else PLAIN,
+             panels, panel_offset, k, False, follows + i * at_once, high, vectors)  # fmt: skip
         row += high
 
 

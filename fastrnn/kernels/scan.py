@@ -105,6 +105,8 @@ class Scan(NamedTuple):
     #: Where in the scratch of a thread rows of x and h stand one behind the other, as their weights
     #: do in the panels of h, and are multiplied at once; or 0.
     joined: int
+    #: Whether tiles bring the next panel nearer.
+    fetches: int
     #: Columns of the dot products that read ``weight_hh`` as it is, forward; 0 if it is packed.
     unpacked: int
     dot_rows: int
@@ -181,7 +183,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 copy(scratch, at + s.inputs, h, from_h, k - s.inputs)
         for panel in range(first_panel, end_panel):
             # Of the panel that is taken next, each tile of several rows brings a part nearer.
-            follows = batch > 1 and panel + 1 < end_panel
+            follows = s.fetches and panel + 1 < end_panel
             panel, onward = to_and_fro(panel, i, first_panel, end_panel)
             column, wide, vectors = units_at(
                 panel, hidden, together, panel_count, panel_base, panel_extra, tail, lanes
@@ -308,7 +310,7 @@ def scan_backward(
             leave_out(x_delta, r_delta, x_delta_offset, r_delta_offset, lengths, now, here,
                       reach, first_row, end_row, first_unit, end_unit, s)  # fmt: skip
         for panel in range(first_panel, end_panel):
-            follows = batch > 1 and panel + 1 < end_panel
+            follows = s.fetches and panel + 1 < end_panel
             panel, onward = to_and_fro(panel, i, first_panel, end_panel)
             column, vectors = panel_at(panel, panel_base, panel_extra, lanes)
             next_column, next_size = 0, 0

@@ -2,9 +2,11 @@
 
 C (rows, vectors * lanes)  =  or +=  A (rows, K) @ panel (K, vectors * lanes)
 
-`A` is read one number at a time and broadcast, at any two strides, so that a matrix and its
-transpose cost the same. The panel is contiguous. One LLVM function is emitted for each number of
-rows and vectors whose accumulators fit in the registers, and a switch chooses among them.
+`A` is read one number at a time and broadcast. Its rows are contiguous, or, where it is `TURNED`,
+its columns are, `turned_stride` numbers apart: strides that are known spare a tenth of the
+instructions, and where others use the core too these are what takes time. The panel is contiguous.
+One LLVM function is emitted for each number of rows and vectors whose accumulators fit
+in the registers, and a switch chooses among them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 from fastrnn.simd import cpu
 from fastrnn.simd.memory import load_at, pointer, prefetch, store_at
@@ -53,14 +55,40 @@ def gates_together(gates: int) -> int:
     return gates if gates <= GATES_MAX else 1
 
 
-def shapes() -> list[tuple[int, int]]:
-    """Every (rows, vectors) for which a tile is compiled."""
+#: Forms of a tile: A as it lies; the same, lines of what is multiplied later being brought nearer;
+#: A turned, and lines brought nearer.
+PLAIN, AHEAD, TURNED = range(3)
+#: Widest tile of which A may be turned: that of large products.
+TURNED_VECTORS = cpu.ACCUMULATORS // ROWS_MAX
+
+
+def shapes(form: int = PLAIN) -> list[tuple[int, int]]:
+    """Every (rows, vectors) for which a tile of this form is compiled."""
     return [
         (rows, vectors)
         for rows in range(1, ROWS_MAX + 1)
         for vectors in range(1, VECTORS_MAX + 1)
-        if rows * vectors <= cpu.ACCUMULATORS
+        if rows * vectors <= cpu.ACCUMULATORS and _is_worth(form, rows, vectors)
     ]
+
+
+def _is_worth(form: int, rows: int, vectors: int) -> bool:
+    """Small tiles run as they lie instead of bringing lines nearer."""
+    if form == AHEAD:
+        return rows > 1 and 2 * rows * vectors > cpu.ACCUMULATORS
+    return form == PLAIN or vectors <= TURNED_VECTORS
+
+
+@register_jitable
+def turned_stride(lanes: Any) -> Any:
+    """Numbers from one column of a turned A to the next: whole vectors that hold all its rows."""
+    return -(-ROWS_MAX // lanes) * lanes
+
+
+def product_scratch(tile_rows: int, width: int, lanes: int) -> int:
+    """Numbers that `fastrnn.kernels.product.product` works in: a tile, and a turned part of A."""
+    turned: int = K_BLOCK * turned_stride(lanes)
+    return tile_rows * width * lanes + turned
 
 
 def row_order(vectors: int) -> tuple[int, int]:
@@ -126,33 +154,38 @@ class MicroKernel:
 class _Tile(MicroKernel):
     """The function of one tile shape."""
 
-    def __init__(self, module: ir.Module, vector: Vector, rows: int, vectors: int) -> None:
-        self.vector, self.rows, self.vectors = vector, rows, vectors
+    def __init__(
+        self, module: ir.Module, vector: Vector, form: int, rows: int, vectors: int
+    ) -> None:
+        self.vector, self.form, self.rows, self.vectors = vector, form, rows, vectors
         self.sums = rows * vectors
+        self.a_step = turned_stride(vector.lanes) if form == TURNED else 1
         # Tiles of several rows all add in one order, however many rows there are: a batch can be
         # cut anywhere, and the same bits come out.
         self.chains, self.unroll = row_order(vectors) if rows == 1 else (1, UNROLL)
         element = vector.llvm().element.as_pointer()
         super().__init__(
             module,
-            f"fastrnn.tile.{vector.dtype}.{rows}x{vectors}",
-            [element, INT, element, INT, INT, element, INT, ir.IntType(1), element],
+            f"fastrnn.tile.{vector.dtype}.{form}.{rows}x{vectors}",
+            [element, INT, element, INT, element, INT, ir.IntType(1), element],
         )
-        (self.c, self.ldc, self.a, self.lda, self.a_step, self.panel, self.k, self.add,
-         self.ahead) = self.function.args  # fmt: skip
+        (self.c, self.ldc, a, lda, self.panel, self.k, self.add, self.ahead) = self.function.args
+        row_stride = INT(1) if form == TURNED else lda
+        self.row = [
+            self.builder.gep(a, [self.builder.mul(row_stride, INT(r))]) for r in range(rows)
+        ]
         self._write()
 
     def _write(self) -> None:
         builder = self.builder
-        self.row = [builder.gep(self.a, [builder.mul(self.lda, INT(r))]) for r in range(self.rows)]
         if self.rows > 1:
             self._fetch_result()
         zero = ir.Constant(self.vector.llvm(), [0.0] * self.vector.lanes)
-        start: list[ir.Value] = [INT(0), INT(0), *[zero] * (self.sums * self.chains)]
+        start: list[ir.Value] = [INT(0), *[zero] * (self.sums * self.chains)]
         unrolled_end = builder.and_(self.k, INT(-self.unroll))
         turn = functools.partial(self._turn, self.unroll)
         start = self.loop(start, unrolled_end, self.unroll, turn)
-        _, _, *sums = self.loop(start, self.k, 1, functools.partial(self._turn, 1))
+        _, *sums = self.loop(start, self.k, 1, functools.partial(self._turn, 1))
         for chain in range(1, self.chains):
             part = sums[chain * self.sums : (chain + 1) * self.sums]
             sums[: self.sums] = [builder.fadd(x, y) for x, y in zip(sums, part)]
@@ -163,20 +196,22 @@ class _Tile(MicroKernel):
                 self._store(sums, add=False)
         builder.ret_void()
 
-    def _turn(self, steps: int, k: ir.Value, a_offset: ir.Value, *sums: ir.Value) -> list[ir.Value]:
+    def _turn(self, steps: int, k: ir.Value, *sums: ir.Value) -> list[ir.Value]:
         builder = self.builder
         parts = list(sums)
         width = self.vectors * self.vector.lanes
         panel_row = builder.gep(self.panel, [builder.mul(k, INT(width))])
-        if self.rows > 1 and steps == UNROLL:
+        column = builder.mul(k, INT(self.a_step))
+        rows = [builder.gep(row, [column]) for row in self.row]
+        if self.form != PLAIN and self.rows > 1 and steps == UNROLL:
             self._fetch_ahead(k)
         for step in range(steps):
             chain = step % self.chains
             part = slice(chain * self.sums, (chain + 1) * self.sums)
             address = builder.gep(panel_row, [INT(step * width)])
-            parts[part] = self._step(a_offset, address, parts[part])
-            a_offset = builder.add(a_offset, self.a_step)
-        return [a_offset, *parts]
+            numbers = [builder.gep(row, [INT(step * self.a_step)]) for row in rows]
+            parts[part] = self._step(numbers, address, parts[part])
+        return parts
 
     def _fetch_ahead(self, k: ir.Value) -> None:
         """Bring the lines of this turn nearer, which other rows will read."""
@@ -197,7 +232,9 @@ class _Tile(MicroKernel):
                 address = self.builder.gep(c_row, [INT(v * self.vector.lanes)])
                 prefetch(self.builder, address, True, 3)
 
-    def _step(self, a_offset: ir.Value, panel: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+    def _step(
+        self, numbers: list[ir.Value], panel: ir.Value, sums: list[ir.Value]
+    ) -> list[ir.Value]:
         """One k: hold the shorter side of the tile in registers, stream the longer one.
 
         The other order needs one register more than AVX2 has and spills: 40 GF/s, not 82.
@@ -205,8 +242,7 @@ class _Tile(MicroKernel):
         sums = list(sums)
 
         def row(r: int) -> ir.Value:
-            number = self.builder.load(self.builder.gep(self.row[r], [a_offset]))
-            return splat(self.builder, number, self.vector.lanes)
+            return splat(self.builder, self.builder.load(numbers[r]), self.vector.lanes)
 
         def column(v: int) -> ir.Value:
             address = self.builder.gep(panel, [INT(v * self.vector.lanes)])
@@ -249,8 +285,8 @@ def tile_family(
     c: Any,
     c_stride: Any,
     a: Any,
-    a_row_stride: Any,
-    a_step: Any,
+    a_stride: Any,
+    form: Any,
     panel: Any,
     k: Any,
     add: Any,
@@ -264,25 +300,32 @@ def tile_family(
 
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         adds = builder.icmp_signed("!=", args[7], INT(0))
-        operands = [*args[:7], adds, args[8]]
-        shape = builder.add(builder.mul(args[9], INT(VECTORS_MAX + 1)), args[10])
+        operands = [*args[:4], *args[5:7], adds, args[8]]
+        rows = builder.add(builder.mul(args[4], INT(ROWS_MAX + 1)), args[9])
+        shape = builder.add(builder.mul(rows, INT(VECTORS_MAX + 1)), args[10])
         done = builder.append_basic_block("tile.done")
         switch = builder.switch(shape, done)
-        for r, v in shapes():
-            case = builder.append_basic_block(f"tile.{r}x{v}")
-            switch.add_case(INT(r * (VECTORS_MAX + 1) + v), case)
-            builder.position_at_end(case)
-            builder.call(_Tile(builder.module, vector, r, v).function, operands)
-            builder.branch(done)
+        tiles = {
+            (form, *shape): _Tile(builder.module, vector, form, *shape).function
+            for form in (PLAIN, AHEAD, TURNED)
+            for shape in shapes(form)
+        }
+        for form in (PLAIN, AHEAD, TURNED):
+            for r, v in shapes(TURNED if form == TURNED else PLAIN):
+                case = builder.append_basic_block(f"tile.{form}.{r}x{v}")
+                switch.add_case(INT((form * (ROWS_MAX + 1) + r) * (VECTORS_MAX + 1) + v), case)
+                builder.position_at_end(case)
+                builder.call(tiles.get((form, r, v)) or tiles[PLAIN, r, v], operands)
+                builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
 
     return types.void(c, size, a, size, size, panel, size, size, panel, size, size), generate
 
 
-def run_tile(c, c_stride, a, a_row_stride, a_step, panel, k, add, ahead, rows, vectors):
+def run_tile(c, c_stride, a, a_stride, form, panel, k, add, ahead, rows, vectors):
     """`tile_family` as a C function, whose address the kernels get: compiled once, not in each."""
-    tile_family(c, c_stride, a, a_row_stride, a_step, panel, k, add, ahead, rows, vectors)
+    tile_family(c, c_stride, a, a_stride, form, panel, k, add, ahead, rows, vectors)
 
 
 def run_tile_signature(dtype: Any) -> Any:
@@ -301,8 +344,8 @@ def tile(
     c_stride: Any,
     a: Any,
     a_offset: Any,
-    a_row_stride: Any,
-    a_step: Any,
+    a_stride: Any,
+    form: Any,
     panels: Any,
     panel_offset: Any,
     k: Any,
@@ -314,8 +357,9 @@ def tile(
     """C = A @ panel, or C += A @ panel where `add`; see the module's text.
 
     `address` is that of `run_tile`. Offsets and strides count elements; `rows` and `vectors` must
-    be one of `shapes`. From `ahead_offset` on, some lines of `panels` are brought into the
-    second-level cache meanwhile: `fastrnn.kernels.product.ahead` says how many.
+    be one of `shapes`, those of `PLAIN` for `AHEAD`. `a_stride` is that of the rows of A, and does
+    not matter if it is `TURNED`. From `ahead_offset` on, some lines of `panels` are brought into
+    the second-level cache meanwhile: `fastrnn.kernels.product.ahead` says how many.
     """
     size = types.intp
     arguments = (
