@@ -5,11 +5,11 @@
 FILE is an output of `compare.py`, by default the one of the README's tables. The ceiling is that of
 the same run: products at the multiply-add peak of its cores, and for one sequence the recurrent
 weights read at the bandwidth of the cache that holds them. Equations, packing, the traffic of
-gradients and the waiting of a step for the one before are left out: nothing reaches it.
+gradients and the waiting of a step for the one before are left out.
 
 Printed for each row: its share of the ceiling, the fastest peer's time over its own, and what that
 would be at the ceiling; for each mode and number of threads the geometric means, and the share that
-the issue's mean asks for.
+this project's goal for them asks for.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from limits import holder
+from limits import bytes_of
 from table import FIGURE_SOURCE, MODES, of_table
 
-#: Geometric means over the fastest peer that are asked for, and the least of a row.
+#: This project's goals: geometric means over the fastest peer, and the least of a row.
 MEANS, LEAST = {"infer": 1.5, "train": 1.7}, 1.05
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
 
-def ceiling(row: dict[str, Any], peak: dict[str, Any]) -> float:
+def ceiling(row: dict[str, Any], peak: dict[str, Any], caches: dict[str, int]) -> float:
     """Microseconds that multiply-adds and reads of weights alone take."""
     time, batch, inputs, hidden = row["shape"]
     outputs = GATES[row["cell"]] * hidden
@@ -37,11 +37,11 @@ def ceiling(row: dict[str, Any], peak: dict[str, Any]) -> float:
     def product(k: int) -> float:
         return 2 * time * batch * outputs * k / peak["fma_gflops"]
 
-    recurrent = product(hidden)
+    recurrent = product(hidden) * (time - 1) / time  # none in the first step, which begins at zero
     weights = outputs * hidden * itemsize
-    level = holder(weights // row["threads"])
+    level = next((name for name, size in caches.items() if weights // row["threads"] < size), "")
     if batch == 1 and level in peak["load_gbytes"]:
-        recurrent = max(recurrent, time * weights / peak["load_gbytes"][level])
+        recurrent = max(recurrent, (time - 1) * weights / peak["load_gbytes"][level])
     total = recurrent + product(inputs)
     if row["mode"] == "train":
         # Through time once more, then the gradients of both weights.
@@ -49,9 +49,11 @@ def ceiling(row: dict[str, Any], peak: dict[str, Any]) -> float:
     return total / 1e3 / row["threads"]
 
 
-def describe(row: dict[str, Any], peak: dict[str, Any]) -> tuple[float, float]:
+def describe(
+    row: dict[str, Any], peak: dict[str, Any], caches: dict[str, int]
+) -> tuple[float, float]:
     """Print a row; its ratio now and at the ceiling."""
-    least = ceiling(row, peak)
+    least = ceiling(row, peak, caches)
     own = row["contenders"]["fastrnn"]["microseconds"]["median"]
     ratio = row["ratios"][row["fastest_peer"]]["median"]
     at_ceiling = ratio * own / least
@@ -71,6 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("file", nargs="?", type=Path, default=FIGURE_SOURCE)
     result = json.loads(parser.parse_args(arguments).file.read_text())
+    caches = bytes_of(result["machine"]["caches"])
     for run in result["runs"]:
         threads, peak = run["threads"]["wanted"], run["peak"]
         for mode, name in MODES.items():
@@ -78,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
             if not rows:
                 continue
             print(f"{name}, threads: {threads}")
-            pairs = [describe(row, peak) for row in rows]
+            pairs = [describe(row, peak, caches) for row in rows]
             now, there = (statistics.geometric_mean(column) for column in zip(*pairs, strict=True))
             print(
                 f"  geometric mean {now:.2f}, at the ceiling {there:.2f}: {now / there:.2f} of it, "

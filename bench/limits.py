@@ -300,11 +300,15 @@ def holder(size: int) -> str:
     return "memory"
 
 
+def bytes_of(caches: Mapping[str, str]) -> dict[str, int]:
+    """Bytes of caches as the system tells them: "512K"."""
+    units = {"K": 1 << 10, "M": 1 << 20}
+    return {level: int(text[:-1]) * units[text[-1]] for level, text in caches.items()}
+
+
 def caches() -> dict[str, int]:
     """Bytes of the data caches of one core."""
-    units = {"K": 1 << 10, "M": 1 << 20}
-    told = machine.describe()["caches"]
-    sizes = {level: int(text[:-1]) * units[text[-1]] for level, text in told.items()}
+    sizes = bytes_of(machine.describe()["caches"])
     return sizes if set(sizes) == set(CACHES) else CACHES
 
 

@@ -99,6 +99,7 @@ def _choices(
     ]
     width = together * scan.width
     shared = f", {together} gates in one panel" if together > 1 else ""
+    ahead = ", the next panel is brought nearer" if scan.fetches else ""
     team = f"one thread: {_millions(layer, columns, cell.recurrent)} million multiply-adds"
     if plan.threads > 1:
         split = "hidden units, meeting after every step" if scan.by_units else "rows of the batch"
@@ -137,7 +138,7 @@ def _choices(
         "scan tile": (
             f"{scan.dot_rows} x {scan.unpacked} dot products"
             if scan.unpacked
-            else f"{scan.rows} rows x {width} vectors{shared}"
+            else f"{scan.rows} rows x {width} vectors{shared}{ahead}"
         ),
         **_kept(layer, cell, dtype),
         "backward tile": f"{scan.back_rows} rows x {scan.back_width} vectors",

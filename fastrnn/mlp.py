@@ -122,7 +122,7 @@ class DenseNetwork:
         self._plan = np.array(flattened(plan), np.int64)
         self._work = aligned_empty(work.size, dtype)
         self._work[...] = 0
-        # Tiles may read a vector beyond what they multiply.
+        # Products may read a vector behind what they multiply.
         self.flat = aligned_empty(offset + lane, dtype)[:offset]
         self.flat[...] = 0
         self._dense = layers

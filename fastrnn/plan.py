@@ -111,12 +111,12 @@ ALIGNMENT = 64
 def tile_shape(rows: int) -> tuple[int, int]:
     """Rows and vectors of the register tile for a product of `rows` rows."""
     from fastrnn.simd.cpu import ACCUMULATORS, VECTOR_BYTES
-    from fastrnn.simd.tile import ROWS_MAX
+    from fastrnn.simd.tile import ROWS_MAX, TURNED_VECTORS
 
     if rows < 5:
         high = max(1, rows)
         return high, min(NARROW_BYTES // VECTOR_BYTES, ACCUMULATORS // high)
-    return ROWS_MAX, ACCUMULATORS // ROWS_MAX
+    return ROWS_MAX, TURNED_VECTORS
 
 
 def scan_shape(rows: int, gates: int, *, wide: bool) -> tuple[int, int]:

@@ -10,8 +10,10 @@ import numpy as np
 from fastrnn.plan import ALIGNMENT, LayerPlan
 from fastrnn.simd.signals import SEALED
 
-#: Arrays that a pool keeps for later calls, and how much larger than needed one may be.
+#: Arrays that a pool keeps for later calls, those of all gradients, of which a loop holds one while
+#: it makes the next, and how much larger than needed one may be.
 FREE_MAX = 16
+GRADIENTS_MAX = 2
 WASTE_MAX = 4
 
 #: The seal of a call that finds its weights packed, as their version tells.
@@ -29,12 +31,13 @@ def aligned_empty(elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
 class ArrayPool:
     """Arrays that calls borrow: of each thread that is inside a call at one time its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = FREE_MAX) -> None:
+        self._most = most
         self._free: list[np.ndarray[Any, Any]] = []
 
     def borrow(self) -> Borrowed:
         """Arrays for one call, which gives them back or is a ``with`` statement."""
-        return Borrowed(self._free)
+        return Borrowed(self._free, self._most)
 
     def lend(self, elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
         """A flat array to give away: its memory comes back when nobody holds what is made of it."""
@@ -42,7 +45,7 @@ class ArrayPool:
         return np.asarray(_Lent(borrowed.empty(elements, dtype), borrowed))
 
     def __reduce__(self) -> Any:
-        return ArrayPool, ()
+        return ArrayPool, (self._most,)
 
 
 class _Lent:
@@ -59,8 +62,8 @@ class Borrowed:
     They are given back when this is gone, if not before: a tape holds it with them.
     """
 
-    def __init__(self, free: list[np.ndarray[Any, Any]]) -> None:
-        self._free = free
+    def __init__(self, free: list[np.ndarray[Any, Any]], most: int = FREE_MAX) -> None:
+        self._free, self._most = free, most
         self._lent: list[np.ndarray[Any, Any]] = []
 
     def empty(self, elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -100,7 +103,7 @@ class Borrowed:
         """Return all arrays, the first one last: a next call asks in the same order."""
         while self._lent:  # One by one: an interrupt must not return any twice.
             self._free.append(self._lent.pop())
-        del self._free[:-FREE_MAX]
+        del self._free[: -self._most]
 
 
 class Workspace:
@@ -140,7 +143,7 @@ class WorkspacePool:
 
     def __init__(self) -> None:
         self._free: dict[int, list[Workspace]] = {}
-        self.arrays = ArrayPool()
+        self.arrays, self.gradients = ArrayPool(), ArrayPool(GRADIENTS_MAX)
 
     def take(self, plan: LayerPlan, dtype: np.dtype[Any], user: int) -> Workspace:
         """A workspace; give it back after use.

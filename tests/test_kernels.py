@@ -22,7 +22,7 @@ from fastrnn.kernels.team import ALONE
 from fastrnn.plan import BLOCK_ROWS, tile_shape
 from fastrnn.simd import dots
 from fastrnn.simd.cpu import lanes
-from fastrnn.simd.tile import product_scratch
+from fastrnn.simd.tile import K_BLOCK, product_scratch
 
 K_SUM = 4  # k of k*eps*(|A| @ |B|): sums in another order
 GUARD = 19  # numbers before and after every array, that nobody may touch
@@ -156,6 +156,11 @@ def test_every_tile_shape(dtype: Any) -> None:
         for rows in range(1, 8):
             for columns in (1, 8, 16, 24, 31, 48, 64, 97):
                 assert_product(dtype, rows, 11, columns, planned=planned)
+    for planned, rows in ((1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (5, 6)):
+        for columns in (8, 16, 24, 64, 97):
+            # In two blocks of k, the first of which brings the second nearer.
+            assert_product(dtype, rows, K_BLOCK + 11, columns, planned=planned)
+            assert_product(dtype, rows, K_BLOCK + 11, columns, a_transposed=True)
 
 
 @given(
@@ -197,6 +202,8 @@ def test_product_of_rows_or_columns_that_are_far_apart(
         assert_product(dtype, rows, k, 150, a_transposed, gap=2 * FAR, planned=30)
         assert_product(dtype, rows, k, 301, a_transposed, add=True, gap=2 * FAR, planned=30)
     assert_product(dtype, 13, k, 1200, a_transposed, gap=2 * FAR, planned=30)
+    for few in range(1, 5):
+        assert_product(dtype, few, k, 1200, a_transposed, gap=2 * FAR)
 
 
 @DTYPES

@@ -29,6 +29,7 @@ import fastrnn
 from fastrnn import recurrence, reference
 from fastrnn.cells import RNN_TANH
 from fastrnn.plan import BLOCK_ROWS
+from fastrnn.workspaces import GRADIENTS_MAX
 
 K_NAIVE = 64  # k of k*eps: the same sums in another order, in a whole network
 K_TORCH = 64  # the same, both sides rounding
@@ -559,5 +560,9 @@ def test_large_gradients_take_the_memory_of_earlier_ones(monkeypatch: pytest.Mon
     fourth = gradients()
     assert fourth.flat.ctypes.data == place
     np.testing.assert_array_equal(fourth.flat, second.flat)
+    many = [fourth, *(gradients() for _ in range(4))]
+    del many, fourth
+    assert len(layer._pool.gradients._free) == GRADIENTS_MAX
+    fourth = gradients()
     alone = pickle.loads(pickle.dumps(fourth.flat))
     np.testing.assert_array_equal(alone, fourth.flat)

@@ -13,6 +13,7 @@ from fastrnn.simd.tile import (
     LINE,
     LINES_AHEAD,
     PLAIN,
+    ROWS_MAX,
     TURNED,
     UNROLL,
     tile,
@@ -24,9 +25,10 @@ from fastrnn.simd.vector import all_zero, lanes_of
 #: brings a part nearer: both stay in the second-level cache. Where the third level gives 25 GB/s
 #: (Emerald Rapids), the input product of an LSTM takes 0.66 (H = 512) and 0.43 of the time (1024).
 BLOCK_BYTES = second_cache() // 4
-#: Rows of A this many elements apart fall into few sets of the cache: each tile's part is copied.
-#: With 1024 units the input product then runs at 104 GF/s, not 100 (Zen 4).
-FAR = 1024
+#: Columns of A this many elements apart, or rows twice as far, fall into few sets of the cache:
+#: each tile's part of A is copied. With 1024 units the weight gradient then runs at 102 GF/s, not
+#: 57, and the input product at 104, not 100 (Zen 4).
+FAR = 512
 
 
 @kernel
@@ -36,8 +38,8 @@ def product(
 ):  # fmt: skip
     """C (rows, columns)  =  or +=  A (rows, k) @ B (k, columns), B packed in panels of `width`.
 
-    Of A either `a_step`, from one column to the next, is 1, or `a_row_stride` is. Each tile's part
-    of the latter is copied, whole vectors of it, that may end behind A, and `width` is at most
+    Of A either `a_step`, from one column to the next, is 1, or `a_row_stride` is. If it is the
+    latter, A may be read a vector behind its end, and `width` is at most
     `fastrnn.simd.tile.TURNED_VECTORS`.
 
     B is taken in blocks that a cache holds, and within one the rows are outside: rows of C are
@@ -73,24 +75,22 @@ def _multiply_block(
     tile_count, tile_base, tile_extra = split(rows, tile_rows)
     copy_offset = scratch_offset + tile_rows * tile_columns
     # Rows are turned for each block anew: 1.05 of an input product's time where it has 8 panels.
-    turns = (
-        a_row_stride >= FAR and lanes <= k and tile_rows <= lanes
-        and end_panel - first_panel > 8
-    )  # fmt: skip
-    copies = a_step != 1 or turns
-    across = turned_stride(lanes)
+    panels_of_copy = panel_count if a_step != 1 else end_panel - first_panel
+    far = a_step >= FAR or (a_row_stride >= 2 * FAR and tile_rows == ROWS_MAX <= lanes)
+    copies = far and lanes <= k and panels_of_copy > 8
+    turned, across = copies or a_step != 1, turned_stride(lanes)
     # What follows: other panels, or the next of k.
     follows_k, follows = (k_end, 0) if end_panel == panel_count else (k_start, end_panel)
     row = 0
     for i in range(tile_count):
         high = tile_base + (i < tile_extra)
         a_start = a_offset + row * a_row_stride + k_start * a_step
-        if a_step != 1:
+        if copies and a_step != 1:
             for q in range(k_size):
                 for r in range(0, high, lanes):
                     value = load(a, a_start + q * a_step + r, lanes)
                     store(scratch, copy_offset + q * across + r, lanes, value)
-        elif turns:
+        elif copies:
             for q in range(0, k_size, lanes):
                 # The last square overlaps the one before, or begins in the block before.
                 q = min(q, k_size - lanes)
@@ -113,8 +113,8 @@ def _multiply_block(
             target, target_stride = (c_start, c_stride) if inside else (scratch_offset, wide)
             tile(
                 address, c if inside else scratch, target, target_stride,
-                scratch if copies else a, copy_offset if copies else a_start, a_row_stride,
-                TURNED if copies else form,
+                scratch if copies else a, copy_offset if copies else a_start,
+                across if copies else max(a_row_stride, a_step), TURNED if turned else form,
                 panels, b, k_size, adds and inside, fetch, high, vectors,
             )  # fmt: skip
             if not inside:

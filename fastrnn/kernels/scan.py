@@ -182,7 +182,7 @@ def scan_forward(h, memory, saved, scratch, scratch_offset, x_part, x_offset,
                 from_h = (before * batch + n) * s.stride + s.column
                 copy(scratch, at + s.inputs, h, from_h, k - s.inputs)
         for panel in range(first_panel, end_panel):
-            # Of the panel that is taken next, each tile of several rows brings a part nearer.
+            # Where it `fetches`, each tile of several rows brings a part of the next panel nearer.
             follows = s.fetches and panel + 1 < end_panel
             panel, onward = to_and_fro(panel, i, first_panel, end_panel)
             column, wide, vectors = units_at(

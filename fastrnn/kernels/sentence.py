@@ -47,7 +47,7 @@ class Sentence(NamedTuple):
 
 def multiply(c, c_stride, a, a_offset, a_stride, a_step, b, b_offset, k_stride, column_stride,
              rows, k, columns, work, p):  # fmt: skip
-    """C (rows, columns)  =  A (rows, k) @ B (k, columns), both at any strides."""
+    """C (rows, columns)  =  A (rows, k) @ B (k, columns), B at any strides, A as in `product`."""
     tile_rows, width = p.layer.tile_rows, p.layer.width
     pack(work, p.panels, b, b_offset, k_stride, column_stride, k, columns, width, ALONE)
     product(c, 0, c_stride, a, a_offset, a_stride, a_step, work, p.panels, rows, k, columns, False,

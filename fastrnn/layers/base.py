@@ -241,7 +241,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             carry[:, i] = values
         carry = ragged.states(carry) if ragged else carry
         told, allocate = ways(ragged)
-        flat = recurrence.new(self._parameters.flat.size, self.dtype, self._pool.arrays)
+        flat = recurrence.new(self._parameters.flat.size, self.dtype, self._pool.gradients)
         parts = self._parameters.parts_of(flat)
         for layer in reversed(range(self.num_layers)):
             if layer < self.num_layers - 1 and tape.masks:

@@ -3,10 +3,10 @@
 C (rows, vectors * lanes)  =  or +=  A (rows, K) @ panel (K, vectors * lanes)
 
 `A` is read one number at a time and broadcast. Its rows are contiguous, or, where it is `TURNED`,
-its columns are, `turned_stride` numbers apart: strides that are known spare a tenth of the
-instructions, and where others use the core too these are what takes time. The panel is contiguous.
-One LLVM function is emitted for each number of rows and vectors whose accumulators fit
-in the registers, and a switch chooses among them.
+its columns are: with two strides that are not known a tenth more instructions are needed, and where
+others use the core too these are what takes time. The panel is contiguous. One LLVM function is
+emitted for each form and each number of rows and vectors whose accumulators fit in the registers,
+and a switch chooses among them.
 """
 
 from __future__ import annotations
@@ -73,20 +73,23 @@ def shapes(form: int = PLAIN) -> list[tuple[int, int]]:
 
 
 def _is_worth(form: int, rows: int, vectors: int) -> bool:
-    """Small tiles run as they lie instead of bringing lines nearer."""
+    """Whether the form has its own tile: to compile one takes 20 ms.
+
+    Where A is turned, there are no wider ones; `PLAIN` ones stand for the narrow ones of `AHEAD`.
+    """
     if form == AHEAD:
-        return rows > 1 and 2 * rows * vectors > cpu.ACCUMULATORS
+        return rows > 1 and vectors > 1
     return form == PLAIN or vectors <= TURNED_VECTORS
 
 
 @register_jitable
 def turned_stride(lanes: Any) -> Any:
-    """Numbers from one column of a turned A to the next: whole vectors that hold all its rows."""
+    """Numbers from one column of a turned copy of A to the next: whole vectors of all its rows."""
     return -(-ROWS_MAX // lanes) * lanes
 
 
 def product_scratch(tile_rows: int, width: int, lanes: int) -> int:
-    """Numbers that `fastrnn.kernels.product.product` works in: a tile, and a turned part of A."""
+    """Numbers that `fastrnn.kernels.product.product` works in: a tile, a turned part of A."""
     turned: int = K_BLOCK * turned_stride(lanes)
     return tile_rows * width * lanes + turned
 
@@ -159,7 +162,6 @@ class _Tile(MicroKernel):
     ) -> None:
         self.vector, self.form, self.rows, self.vectors = vector, form, rows, vectors
         self.sums = rows * vectors
-        self.a_step = turned_stride(vector.lanes) if form == TURNED else 1
         # Tiles of several rows all add in one order, however many rows there are: a batch can be
         # cut anywhere, and the same bits come out.
         self.chains, self.unroll = row_order(vectors) if rows == 1 else (1, UNROLL)
@@ -170,7 +172,7 @@ class _Tile(MicroKernel):
             [element, INT, element, INT, element, INT, ir.IntType(1), element],
         )
         (self.c, self.ldc, a, lda, self.panel, self.k, self.add, self.ahead) = self.function.args
-        row_stride = INT(1) if form == TURNED else lda
+        row_stride, self.step = (INT(1), lda) if form == TURNED else (lda, INT(1))
         self.row = [
             self.builder.gep(a, [self.builder.mul(row_stride, INT(r))]) for r in range(rows)
         ]
@@ -201,7 +203,7 @@ class _Tile(MicroKernel):
         parts = list(sums)
         width = self.vectors * self.vector.lanes
         panel_row = builder.gep(self.panel, [builder.mul(k, INT(width))])
-        column = builder.mul(k, INT(self.a_step))
+        column = builder.mul(k, self.step)
         rows = [builder.gep(row, [column]) for row in self.row]
         if self.form != PLAIN and self.rows > 1 and steps == UNROLL:
             self._fetch_ahead(k)
@@ -209,7 +211,7 @@ class _Tile(MicroKernel):
             chain = step % self.chains
             part = slice(chain * self.sums, (chain + 1) * self.sums)
             address = builder.gep(panel_row, [INT(step * width)])
-            numbers = [builder.gep(row, [INT(step * self.a_step)]) for row in rows]
+            numbers = [builder.gep(row, [builder.mul(self.step, INT(step))]) for row in rows]
             parts[part] = self._step(numbers, address, parts[part])
         return parts
 
@@ -301,22 +303,22 @@ def tile_family(
     def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         adds = builder.icmp_signed("!=", args[7], INT(0))
         operands = [*args[:4], *args[5:7], adds, args[8]]
-        rows = builder.add(builder.mul(args[4], INT(ROWS_MAX + 1)), args[9])
-        shape = builder.add(builder.mul(rows, INT(VECTORS_MAX + 1)), args[10])
+        key = builder.add(builder.mul(args[4], INT(ROWS_MAX + 1)), args[9])
+        key = builder.add(builder.mul(key, INT(VECTORS_MAX + 1)), args[10])
         done = builder.append_basic_block("tile.done")
-        switch = builder.switch(shape, done)
+        switch = builder.switch(key, done)
         tiles = {
-            (form, *shape): _Tile(builder.module, vector, form, *shape).function
-            for form in (PLAIN, AHEAD, TURNED)
-            for shape in shapes(form)
+            (f, r, v): _Tile(builder.module, vector, f, r, v).function
+            for f in (PLAIN, AHEAD, TURNED)
+            for r, v in shapes(f)
         }
-        for form in (PLAIN, AHEAD, TURNED):
-            for r, v in shapes(TURNED if form == TURNED else PLAIN):
-                case = builder.append_basic_block(f"tile.{form}.{r}x{v}")
-                switch.add_case(INT((form * (ROWS_MAX + 1) + r) * (VECTORS_MAX + 1) + v), case)
-                builder.position_at_end(case)
-                builder.call(tiles.get((form, r, v)) or tiles[PLAIN, r, v], operands)
-                builder.branch(done)
+        narrow = {(AHEAD, r, v): tiles[PLAIN, r, v] for r, v in shapes(PLAIN)}
+        for (f, r, v), function in (narrow | tiles).items():
+            case = builder.append_basic_block(f"tile.{f}.{r}x{v}")
+            switch.add_case(INT((f * (ROWS_MAX + 1) + r) * (VECTORS_MAX + 1) + v), case)
+            builder.position_at_end(case)
+            builder.call(function, operands)
+            builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
 
@@ -357,9 +359,9 @@ def tile(
     """C = A @ panel, or C += A @ panel where `add`; see the module's text.
 
     `address` is that of `run_tile`. Offsets and strides count elements; `rows` and `vectors` must
-    be one of `shapes`, those of `PLAIN` for `AHEAD`. `a_stride` is that of the rows of A, and does
-    not matter if it is `TURNED`. From `ahead_offset` on, some lines of `panels` are brought into
-    the second-level cache meanwhile: `fastrnn.kernels.product.ahead` says how many.
+    be one of `shapes`, of `PLAIN` for `AHEAD`, or nothing is done. `a_stride` is that of the rows
+    of A, or of the columns if it is `TURNED`. From `ahead_offset` on, some lines of `panels` are
+    brought into the second-level cache meanwhile: `fastrnn.kernels.product.ahead` says how many.
     """
     size = types.intp
     arguments = (
