@@ -1,11 +1,12 @@
-"""How much faster the rows of a comparison could be: each beside its multiply-adds alone.
+"""How much faster the rows of a comparison could be: beside multiply-adds and reads alone.
 
     python bench/ceiling.py [FILE.json]
 
 FILE is an output of `compare.py`, by default the one of the README's tables. The ceiling is that of
 the same run: products at the multiply-add peak of its cores, and for one sequence the recurrent
 weights read at the bandwidth of the cache that holds them. Equations, packing, the traffic of
-gradients and the waiting of a step for the one before are left out.
+gradients, weights that no cache holds, and the waiting of a step for the one before are left out;
+what of the weights a nearer cache still holds is not: an estimate, not a bound.
 
 Printed for each row: its share of the ceiling, the fastest peer's time over its own, and what that
 would be at the ceiling; for each mode and number of threads the geometric means, and the share that
@@ -20,7 +21,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from limits import bytes_of
+from limits import bytes_of, holder
 from table import FIGURE_SOURCE, MODES, of_table
 
 #: This project's goals: geometric means over the fastest peer, and the least of a row.
@@ -35,17 +36,18 @@ def ceiling(row: dict[str, Any], peak: dict[str, Any], caches: dict[str, int]) -
     itemsize = 4 if row["dtype"] == "float32" else 8
 
     def product(k: int) -> float:
+        """Nanoseconds of one core."""
         return 2 * time * batch * outputs * k / peak["fma_gflops"]
 
-    recurrent = product(hidden) * (time - 1) / time  # none in the first step, which begins at zero
-    weights = outputs * hidden * itemsize
-    level = next((name for name, size in caches.items() if weights // row["threads"] < size), "")
+    steps = (time - 1) / time  # none for the first one, which begins at zero
+    recurrent, weights = product(hidden) * steps, outputs * hidden * itemsize
+    level = holder(weights // row["threads"], caches)
     if batch == 1 and level in peak["load_gbytes"]:
         recurrent = max(recurrent, (time - 1) * weights / peak["load_gbytes"][level])
     total = recurrent + product(inputs)
     if row["mode"] == "train":
         # Through time once more, then the gradients of both weights.
-        total += recurrent + product(hidden) + product(inputs)
+        total += recurrent + product(hidden) * steps + product(inputs)
     return total / 1e3 / row["threads"]
 
 

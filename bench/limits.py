@@ -277,7 +277,7 @@ def batch1(options: argparse.Namespace) -> Iterator[Row]:
         if steps == 50 and not unpacked:
             continue  # the same kernel as with more steps
         agree(*scans.check(), f"batch1, {cell}, {hidden}, {steps}")
-        level = holder(scans.weight_bytes)
+        level = holder(scans.weight_bytes, caches())
         limit = functools.partial(load_gbytes, level, LIMIT_SECONDS)
         sides: dict[str, Side] = {"seconds": side(scans.forward, options.seconds), level: limit}
         found = Rounds(sides, options)
@@ -292,9 +292,9 @@ def batch1(options: argparse.Namespace) -> Iterator[Row]:
         )  # fmt: skip
 
 
-def holder(size: int) -> str:
+def holder(size: int, caches: Mapping[str, int]) -> str:
     """The smallest cache of which so many bytes leave something for the rest, or "memory"."""
-    for level, bytes_ in caches().items():
+    for level, bytes_ in caches.items():
         if size < bytes_:
             return level
     return "memory"

@@ -19,7 +19,7 @@ from fastrnn.workspaces import TRUSTED, ArrayPool, WorkspacePool, aligned_empty
 #: then touch one line, not two. An LSTM of T = 50, N = 32, I = 64, H = 128 that keeps its gates
 #: takes 0.85 of the time, in float64 and in float32 (Zen 4).
 ALIGNED_BYTES = 1 << 15
-#: Bytes from which the gradients of all parameters take the memory of earlier ones that nobody
+#: All parameters' gradients of at least so many bytes take the memory of earlier ones that nobody
 #: holds: the system would clear new pages in every call, 3.7 ms of 37 for an LSTM of batch 1,
 #: T = 25 and H = 1024.
 LENT_BYTES = 1 << 24

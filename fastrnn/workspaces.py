@@ -10,11 +10,12 @@ import numpy as np
 from fastrnn.plan import ALIGNMENT, LayerPlan
 from fastrnn.simd.signals import SEALED
 
-#: Arrays that a pool keeps for later calls, those of all gradients, of which a loop holds one while
-#: it makes the next, and how much larger than needed one may be.
+#: Arrays that a pool keeps for later calls, and how much larger than needed one may be.
 FREE_MAX = 16
-GRADIENTS_MAX = 2
 WASTE_MAX = 4
+
+#: Arrays that a pool of gradients keeps: a training loop holds one while it makes the next.
+GRADIENTS_MAX = 2
 
 #: The seal of a call that finds its weights packed, as their version tells.
 TRUSTED = np.array([SEALED], np.int64)
@@ -29,7 +30,10 @@ def aligned_empty(elements: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
 
 
 class ArrayPool:
-    """Arrays that calls borrow: of each thread that is inside a call at one time its own."""
+    """Arrays that calls borrow: of each thread that is inside a call at one time its own.
+
+    At most so many, 1 or more, stay for later ones.
+    """
 
     def __init__(self, most: int = FREE_MAX) -> None:
         self._most = most
@@ -91,7 +95,7 @@ class Borrowed:
         self.give_back()
 
     def __reduce__(self) -> Any:
-        return Borrowed, ([],)  # A copy has arrays of its own.
+        return Borrowed, ([], self._most)  # A copy has arrays of its own.
 
     def __enter__(self) -> Borrowed:
         return self

@@ -27,7 +27,7 @@ from fastrnn.simd.vector import all_zero, lanes_of
 BLOCK_BYTES = second_cache() // 4
 #: Columns of A this many elements apart, or rows twice as far, fall into few sets of the cache:
 #: each tile's part of A is copied. With 1024 units the weight gradient then runs at 102 GF/s, not
-#: 57, and the input product at 104, not 100 (Zen 4).
+#: 57 (Zen 4). Rows of as many k fill blocks of too few panels for that.
 FAR = 512
 
 
@@ -38,8 +38,8 @@ def product(
 ):  # fmt: skip
     """C (rows, columns)  =  or +=  A (rows, k) @ B (k, columns), B packed in panels of `width`.
 
-    Of A either `a_step`, from one column to the next, is 1, or `a_row_stride` is. If it is the
-    latter, A may be read a vector behind its end, and `width` is at most
+    Of A either `a_step`, from one column to the next, is 1, or `a_row_stride` is. If it is
+    `a_row_stride`, A may be read a vector behind its end, and `width` is at most
     `fastrnn.simd.tile.TURNED_VECTORS`.
 
     B is taken in blocks that a cache holds, and within one the rows are outside: rows of C are
@@ -75,6 +75,8 @@ def _multiply_block(
     tile_count, tile_base, tile_extra = split(rows, tile_rows)
     copy_offset = scratch_offset + tile_rows * tile_columns
     # Rows are turned for each block anew: 1.05 of an input product's time where it has 8 panels.
+    # Tiles of fewer rows may be wider than those of a turned A, and their scratch too small for the
+    # square that begins in the block before.
     panels_of_copy = panel_count if a_step != 1 else end_panel - first_panel
     far = a_step >= FAR or (a_row_stride >= 2 * FAR and tile_rows == ROWS_MAX <= lanes)
     copies = far and lanes <= k and panels_of_copy > 8

@@ -75,7 +75,8 @@ def shapes(form: int = PLAIN) -> list[tuple[int, int]]:
 def _is_worth(form: int, rows: int, vectors: int) -> bool:
     """Whether the form has its own tile: to compile one takes 20 ms.
 
-    Where A is turned, there are no wider ones; `PLAIN` ones stand for the narrow ones of `AHEAD`.
+    Tiles of `TURNED` have at most `TURNED_VECTORS`; for those of one row or one vector of `AHEAD`
+    the ones of `PLAIN` stand.
     """
     if form == AHEAD:
         return rows > 1 and vectors > 1
@@ -84,7 +85,7 @@ def _is_worth(form: int, rows: int, vectors: int) -> bool:
 
 @register_jitable
 def turned_stride(lanes: Any) -> Any:
-    """Numbers from one column of a turned copy of A to the next: whole vectors of all its rows."""
+    """Numbers from one column of a turned copy to the next: whole vectors of all rows of a tile."""
     return -(-ROWS_MAX // lanes) * lanes
 
 
@@ -312,8 +313,8 @@ def tile_family(
             for f in (PLAIN, AHEAD, TURNED)
             for r, v in shapes(f)
         }
-        narrow = {(AHEAD, r, v): tiles[PLAIN, r, v] for r, v in shapes(PLAIN)}
-        for (f, r, v), function in (narrow | tiles).items():
+        stand_ins = {(AHEAD, r, v): tiles[PLAIN, r, v] for r, v in shapes(PLAIN)}
+        for (f, r, v), function in (stand_ins | tiles).items():
             case = builder.append_basic_block(f"tile.{f}.{r}x{v}")
             switch.add_case(INT((f * (ROWS_MAX + 1) + r) * (VECTORS_MAX + 1) + v), case)
             builder.position_at_end(case)
@@ -359,9 +360,10 @@ def tile(
     """C = A @ panel, or C += A @ panel where `add`; see the module's text.
 
     `address` is that of `run_tile`. Offsets and strides count elements; `rows` and `vectors` must
-    be one of `shapes`, of `PLAIN` for `AHEAD`, or nothing is done. `a_stride` is that of the rows
-    of A, or of the columns if it is `TURNED`. From `ahead_offset` on, some lines of `panels` are
-    brought into the second-level cache meanwhile: `fastrnn.kernels.product.ahead` says how many.
+    be in ``shapes(form)``, in those of `PLAIN` for `AHEAD`; otherwise C stays as it is. `a_stride`
+    is that of the rows of A, or of the columns if it is `TURNED`. From `ahead_offset` on, some
+    lines of `panels` are brought into the second-level cache meanwhile:
+    `fastrnn.kernels.product.ahead` says how many.
     """
     size = types.intp
     arguments = (
