@@ -6,14 +6,13 @@ from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.panels import panel_at, split
 from fastrnn.simd.cpu import VECTOR_BYTES, second_cache
 from fastrnn.simd.dots import dots
-from fastrnn.simd.memory import copy_transposed, load, store
+from fastrnn.simd.memory import load, store
 from fastrnn.simd.tile import (
     AHEAD,
     K_BLOCK,
     LINE,
     LINES_AHEAD,
     PLAIN,
-    ROWS_MAX,
     TURNED,
     UNROLL,
     tile,
@@ -25,10 +24,10 @@ from fastrnn.simd.vector import all_zero, lanes_of
 #: brings a part nearer: both stay in the second-level cache. Where the third level gives 25 GB/s
 #: (Emerald Rapids), the input product of an LSTM takes 0.66 (H = 512) and 0.43 of the time (1024).
 BLOCK_BYTES = second_cache() // 4
-#: Columns of A this many elements apart, or rows twice as far, fall into few sets of the cache:
-#: each tile's part of A is copied. With 1024 units the weight gradient then runs at 102 GF/s, not
-#: 57 (Zen 4). Rows of as many k fill blocks of too few panels for that.
-FAR = 512
+#: Columns of A this many elements apart fall into few sets of the cache: each tile's part of A is
+#: copied where enough panels share it. With 1024 units the weight gradient then runs at 102 GF/s,
+#: not 57 (Zen 4).
+FAR, PANELS_OF_COPY = 512, 9
 
 
 @kernel
@@ -74,30 +73,18 @@ def _multiply_block(
     k_size = k_end - k_start
     tile_count, tile_base, tile_extra = split(rows, tile_rows)
     copy_offset = scratch_offset + tile_rows * tile_columns
-    # Rows are turned for each block anew: 1.05 of an input product's time where it has 8 panels.
-    # Tiles of fewer rows may be wider than those of a turned A, and their scratch too small for the
-    # square that begins in the block before.
-    panels_of_copy = panel_count if a_step != 1 else end_panel - first_panel
-    far = a_step >= FAR or (a_row_stride >= 2 * FAR and tile_rows == ROWS_MAX <= lanes)
-    copies = far and lanes <= k and panels_of_copy > 8
-    turned, across = copies or a_step != 1, turned_stride(lanes)
+    copies, across = a_step >= FAR and panel_count >= PANELS_OF_COPY, turned_stride(lanes)
     # What follows: other panels, or the next of k.
     follows_k, follows = (k_end, 0) if end_panel == panel_count else (k_start, end_panel)
     row = 0
     for i in range(tile_count):
         high = tile_base + (i < tile_extra)
         a_start = a_offset + row * a_row_stride + k_start * a_step
-        if copies and a_step != 1:
+        if copies:
             for q in range(k_size):
                 for r in range(0, high, lanes):
                     value = load(a, a_start + q * a_step + r, lanes)
                     store(scratch, copy_offset + q * across + r, lanes, value)
-        elif copies:
-            for q in range(0, k_size, lanes):
-                # The last square overlaps the one before, or begins in the block before.
-                q = min(q, k_size - lanes)
-                copy_transposed(scratch, copy_offset + q * across, across,
-                                a, a_start + q, a_row_stride, high)  # fmt: skip
         fetched = i * ahead(k_size, c.itemsize)
         for panel in range(first_panel, end_panel):
             column, vectors = panel_at(panel, base, extra, lanes)
@@ -116,7 +103,7 @@ def _multiply_block(
             tile(
                 address, c if inside else scratch, target, target_stride,
                 scratch if copies else a, copy_offset if copies else a_start,
-                across if copies else max(a_row_stride, a_step), TURNED if turned else form,
+                across if copies else max(a_row_stride, a_step), TURNED if a_step != 1 else form,
                 panels, b, k_size, adds and inside, fetch, high, vectors,
             )  # fmt: skip
             if not inside:

@@ -73,7 +73,7 @@ def shapes(form: int = PLAIN) -> list[tuple[int, int]]:
 
 
 def _is_worth(form: int, rows: int, vectors: int) -> bool:
-    """Whether the form has its own tile: to compile one takes 20 ms.
+    """Whether the form has its own tile: each one takes time to compile.
 
     Tiles of `TURNED` have at most `TURNED_VECTORS`; for those of one row or one vector of `AHEAD`
     the ones of `PLAIN` stand.
