@@ -311,7 +311,7 @@ def _run_backward(
     if tape.cell not in cells:
         raise ValueError(f"tape must be what {name}_forward returned, got one of {tape.cell.name}")
     x, weights = tape.inputs, tape.weights
-    hidden, dtype = tape.kept.h.shape[3], weights.weight_hh.dtype
+    hidden, dtype = tape.kept.shapes.h[3], weights.weight_hh.dtype
     d_outputs = recurrence.empty(dtype)
     if d_output is not None:
         array = check_floats("d_output", d_output, dtype)

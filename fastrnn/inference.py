@@ -95,11 +95,11 @@ class Inference(NamedTuple):
             sums = np.empty(time)
             while start < end:
                 count = 1 if seen else min((end - start) // time, max(1, SLICE // time))
-                run_team(
-                    self._drivers().evaluate, plan.threads, plan.model,
+                args = (
                     total, flat, h, memory, work, x, block, targets, sums, offsets,
                     tokens, tokens.size, start, count,
                 )  # fmt: skip
+                run_team(self._drivers().evaluate, plan.threads, plan.model, args)
                 start += count * time
                 if seen:
                     left = work[plan.model.logits :][: time * self.vocabulary]
@@ -157,5 +157,5 @@ class Inference(NamedTuple):
         wrong = np.flatnonzero(np.isnan(self.parameters.flat))
         cause = "they overflow"
         if wrong.size:
-            cause = f"{self.parameters.owner(int(wrong[0]))} has nan"
+            cause = f"{self.parameters.layout.owner(int(wrong[0]))} has nan"
         raise ValueError(f"the logits must be finite to sample from them: {cause}")

@@ -70,6 +70,45 @@ class Views(dict[str, Array]):
         return array
 
 
+class Layout:
+    """Where parameters lie in a flat buffer, and in the buffer of their gradients."""
+
+    __slots__ = ("_forms", "_slices", "offsets", "specs")
+
+    def __init__(self, specs: Iterable[Spec]) -> None:
+        self.specs = tuple(specs)
+        self.offsets = tuple(accumulate((math.prod(s.shape) for s in self.specs), initial=0))
+        self._slices = [slice(*ends) for ends in pairwise(self.offsets)]
+        #: Names, shapes in memory, and whether the view is that transposed.
+        self._forms = [
+            (s.name, s.shape[::-1] if s.transposed else s.shape, s.transposed) for s in self.specs
+        ]
+
+    def __reduce__(self) -> Any:
+        return Layout, (self.specs,)
+
+    def parts(self, flat: Array) -> list[Array]:
+        """Each parameter of a buffer as one dimension."""
+        return [flat[part] for part in self._slices]
+
+    def views(self, flat: Array) -> dict[str, Array]:
+        """Each parameter of a buffer by its name and with its shape."""
+        return {
+            name: flat[part].reshape(shape).T if transposed else flat[part].reshape(shape)
+            for (name, shape, transposed), part in zip(self._forms, self._slices, strict=True)
+        }
+
+    def span(self, names: Sequence[str]) -> slice:
+        """Where these neighbours lie, if they are there."""
+        places = [i for i, s in enumerate(self.specs) if s.name in names]
+        return slice(self.offsets[places[0]], self.offsets[places[-1] + 1]) if places else slice(0)
+
+    def owner(self, index: int) -> str:
+        """Name of the parameter that a buffer's element `index` belongs to."""
+        place = int(np.searchsorted(self.offsets, index, side="right")) - 1
+        return self.specs[place].name
+
+
 class Parameters:
     """Parameters in one contiguous buffer.
 
@@ -85,8 +124,7 @@ class Parameters:
     Attributes
     ----------
     flat : ndarray (size,)
-    parts : list of ndarray
-        Each parameter as one dimension, a view of `flat`.
+    layout : Layout
     views : dict of str to ndarray
         Each parameter with its shape, a view of `flat`.
 
@@ -102,10 +140,9 @@ class Parameters:
         *,
         is_lent: bool = True,
     ) -> None:
-        self.specs = tuple(specs)
-        self.offsets = tuple(accumulate((math.prod(s.shape) for s in self.specs), initial=0))
+        self.layout = Layout(specs)
         if flat is None:
-            flat = aligned_empty(self.offsets[-1], dtype)
+            flat = aligned_empty(self.layout.offsets[-1], dtype)
             flat[...] = 0
             self._is_lent, self.flat, self._shown = False, flat, _apart(flat)
         else:
@@ -118,13 +155,12 @@ class Parameters:
         self._views: Callable[[], Views | None] = _nothing
         self._each: weakref.WeakValueDictionary[str, Array] = weakref.WeakValueDictionary()
         self._version = next(_VERSIONS)
-        self._slices = [slice(*ends) for ends in pairwise(self.offsets)]
-        #: Names, shapes in memory, and whether the view is that transposed.
-        self._forms = [
-            (s.name, s.shape[::-1] if s.transposed else s.shape, s.transposed) for s in self.specs
-        ]
-        self.parts = self.parts_of(self.flat)
-        self.views = Views(self.views_of(self.parts), self.specs)
+        self.views = Views(self.layout.views(self.flat), self.specs)
+
+    @property
+    def specs(self) -> tuple[Spec, ...]:
+        """What there is, in the order of the buffer."""
+        return self.layout.specs
 
     def renamed(self, name_of: Callable[[str], str]) -> Parameters:
         """The same values under other names."""
@@ -132,26 +168,6 @@ class Parameters:
         renamed = Parameters(specs, self.flat.dtype)
         renamed.flat[...] = self.flat
         return renamed
-
-    def parts_of(self, flat: Array) -> list[Array]:
-        """The parameters in a buffer that is laid out like `flat`, each as one dimension."""
-        return [flat[part] for part in self._slices]
-
-    def span(self, names: Sequence[str]) -> slice | int:
-        """Where these neighbours lie, if they are there; the number of the part if it is one."""
-        places = [i for i, s in enumerate(self.specs) if s.name in names]
-        if not places:
-            return slice(0)
-        if len(places) == 1:
-            return places[0]
-        return slice(self.offsets[places[0]], self.offsets[places[-1] + 1])
-
-    def views_of(self, parts: list[Array]) -> dict[str, Array]:
-        """The parameters by name and with their shapes, from their `parts`."""
-        return {
-            name: part.reshape(shape).T if transposed else part.reshape(shape)
-            for (name, shape, transposed), part in zip(self._forms, parts, strict=True)
-        }
 
     def shown(self) -> Array:
         """`flat` for users."""
@@ -164,7 +180,7 @@ class Parameters:
         """`views` for users."""
         shown, views = self.shown(), self._views()
         if views is None:
-            fresh = self.views_of(self.parts_of(shown))
+            fresh = self.layout.views(shown)
             same = {name: self._each.setdefault(name, view) for name, view in fresh.items()}
             views = Views(same, self.specs)
             self._views = weakref.ref(views)
@@ -206,11 +222,6 @@ class Parameters:
         # Copies, since the values may be views of the very buffer that they are copied to.
         checked = {name: self.views.checked(name, values[name]).copy() for name in self.views}
         self.shown_views().update(checked)
-
-    def owner(self, index: int) -> str:
-        """Name of the parameter that the flat buffer's element `index` belongs to."""
-        place = int(np.searchsorted(self.offsets, index, side="right")) - 1
-        return self.specs[place].name
 
 
 def _again(specs: tuple[Spec, ...], flat: Array, is_lent: bool) -> Parameters:

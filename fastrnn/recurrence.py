@@ -70,7 +70,15 @@ class Input(NamedTuple):
     token_rows: bool = False
 
 
-class Kept(NamedTuple):
+class Shapes(NamedTuple):
+    """Shapes of what one layer keeps."""
+
+    h: tuple[int, ...]
+    memory: tuple[int, ...]
+    saved: tuple[int, ...]
+
+
+class Kept:
     """What one layer keeps of its forward pass.
 
     Attributes
@@ -81,24 +89,60 @@ class Kept(NamedTuple):
         The other states of each direction.
     saved : list of ndarray (T, N, number saved, H)
         What the cell's backward equations need, of each direction; not set behind lengths.
-    calls : list of Prepared
-        The calls that made it, if they are known: of a copy they are not.
+    flat_h, flat_memory, flat_saved : ndarray, and lists of ndarray
+        The same, each as one dimension, which is how kernels take them.
+    shapes : Shapes
+    calls : LayerCalls, optional
+        The calls that make it, if they are known: of a copy they are not.
     """
 
-    h: Array
-    memory: list[Array]
-    saved: list[Array]
-    calls: Sequence[Prepared] = ()
+    __slots__ = ("calls", "flat_h", "flat_memory", "flat_saved", "shapes")
+
+    flat_h: Array
+
+    def __init__(self, shapes: Shapes, calls: LayerCalls | None = None) -> None:
+        self.shapes, self.calls = shapes, calls
+        self.flat_memory: list[Array] = []
+        self.flat_saved: list[Array] = []
 
     def __reduce__(self) -> Any:
-        return Kept, self[:3]
+        return Kept.of, (self.h, self.memory, self.saved)
+
+    @classmethod
+    def of(cls, h: Array, memory: list[Array], saved: list[Array]) -> Kept:
+        """Kept arrays of their shapes."""
+        kept = cls(Shapes(h.shape, memory[0].shape, saved[0].shape))
+        kept.flat_h = h.reshape(-1)
+        kept.flat_memory += [array.reshape(-1) for array in memory]
+        kept.flat_saved += [array.reshape(-1) for array in saved]
+        return kept
+
+    @property
+    def h(self) -> Array:  # noqa: D102 - the class says
+        return self.flat_h.reshape(self.shapes.h)
+
+    @property
+    def memory(self) -> list[Array]:  # noqa: D102
+        return [array.reshape(self.shapes.memory) for array in self.flat_memory]
+
+    @property
+    def saved(self) -> list[Array]:  # noqa: D102
+        return [array.reshape(self.shapes.saved) for array in self.flat_saved]
 
     @property
     def output(self) -> Array:
         """(T, N, D * H), contiguous."""
-        slots, batch, directions, hidden = self.h.shape
+        slots, batch, directions, hidden = self.shapes.h
         time = slots - directions
         return self.h[1 : time + 1].reshape(time, batch, directions * hidden)
+
+    def until(self, time: int) -> Kept:
+        """What the first `time` steps keep, of one direction forward in time."""
+        return Kept.of(
+            self.h[: time + 1],
+            [array[:, : time + 1] for array in self.memory],
+            [array[:time] for array in self.saved],
+        )
 
 
 class States(NamedTuple):
@@ -134,26 +178,6 @@ class Prepared(NamedTuple):
     saved: tuple[int, ...]
     saved_size: int
 
-    def run(
-        self, h: Array, memory: Array, saved: Array, states: tuple[Array, int, int, bool],
-        floats: Array, tokens: Array, weights: Weights, pool: WorkspacePool, user: int,
-        version: int, lengths: Array | None = None,
-    ) -> None:  # fmt: skip
-        """Make the call, all arrays flat, `states` what `States` holds: a tuple takes less time.
-
-        `user` numbers the layer and direction whose weights they are, `version` says which they are
-        if it is not 0: those that lie packed in a workspace need then not be looked at.
-        """
-        plan = self.plan
-        work = pool.take(plan, self.dtype, user)
-        seal = TRUSTED if plan.kept and version and work.version == version else work.seal
-        run_team(
-            self.forward, plan.threads, _integers(plan, lengths), h, memory, saved, *states,
-            work.numbers, seal, floats, tokens, *weights,
-        )  # fmt: skip
-        work.version = version
-        pool.give(work, user)
-
 
 @functools.lru_cache(maxsize=4096)
 def prepared(
@@ -177,97 +201,148 @@ def prepared(
     )  # fmt: skip
 
 
+class LayerCalls:
+    """The calls of one layer, in its directions, for inputs of one shape.
+
+    All that sizes say is worked out once: a call of a step of few units takes most of its time
+    before and after the kernels.
+    """
+
+    __slots__ = ("_calls", "_dtype", "_nothing", "_shapes", "_size", "_unit", "_user", "_x_size",
+                 "threads", "times")  # fmt: skip
+
+    def __init__(
+        self, cell: Cell, dtype: np.dtype[Any], x: Input, hidden: int, directions: int, *,
+        keep: bool, ragged: bool, threads: int, versioned: bool = False, layer: int = 0,
+    ) -> None:  # fmt: skip
+        self.threads, self._dtype, self._nothing = threads, dtype, empty(dtype)
+        self._calls = [
+            prepared(
+                cell, dtype, x.time, x.batch, x.size, hidden, directions, direction, x.is_tokens,
+                x.token_rows, keep, ragged, threads, versioned,
+            )
+            for direction in range(directions)
+        ]  # fmt: skip
+        self._unit, self._user = x.batch * hidden, layer * directions
+        slot = directions * self._unit
+        self._size, self._x_size = (x.time + directions) * slot, x.time * x.batch * x.size
+        #: Which numbers of h are the output.
+        self.times = slice(slot, (1 + x.time) * slot)
+        h = (x.time + directions, x.batch, directions, hidden)
+        self._shapes = Shapes(h, self._calls[0].memory, self._calls[0].saved)
+
+    def forward(
+        self, flat: Array, first: int, stride: int, given: bool, floats: Array, tokens: Array,
+        weights: Sequence[Weights], pool: WorkspacePool, version: int = 0,
+        lengths: Array | None = None, allocate: Allocate = new, kept: Kept | None = None,
+    ) -> Array:  # fmt: skip
+        """Run the layer and return h as `Kept` has it, flat; what else there is goes to `kept`.
+
+        From `first` on, `flat` holds the initial states (D, N, H) if they are `given`, those of
+        each kind `stride` numbers behind the others, and on return the last ones. `version` is that
+        of the weights if it is not 0: those that lie packed in a workspace need then not be looked
+        at. `lengths` (N,) are the steps of each sequence, T if None. Behind them the output is
+        zero, but that of a reverse direction is its initial state. `allocate` gives the memory of
+        h.
+        """
+        dtype, user = self._dtype, self._user
+        memory = saved = self._nothing
+        h = allocate(self._size, dtype)
+        if kept is not None:
+            kept.flat_h = h
+        for direction, call in enumerate(self._calls):
+            plan = call.plan
+            if call.memory_size:
+                memory = new(call.memory_size, dtype)
+            if kept is not None:
+                saved = new(call.saved_size, dtype)
+                kept.flat_memory.append(memory)
+                kept.flat_saved.append(saved)
+            work = pool.take(plan, dtype, user)
+            seal = TRUSTED if plan.kept and version and work.version == version else work.seal
+            args = (
+                h, memory, saved, flat, first, stride, given, work.numbers, seal, floats, tokens,
+                *weights[direction],
+            )  # fmt: skip
+            run_team(call.forward, plan.threads, _integers(plan, lengths), args)
+            work.version = version
+            pool.give(work, user)
+            first += self._unit
+            user += 1
+        return h
+
+    def keeping(self) -> Kept:
+        """Room for what one call of `forward` keeps."""
+        return Kept(self._shapes, self)
+
+    def backward(
+        self, x: Input, kept: Kept, d_output: Array, carry: Array, weights: Sequence[Weights],
+        grads: Sequence[Sequence[Array]], pool: WorkspacePool, *, wants_x: bool, wants_state: bool,
+        lengths: Array | None = None, allocate: Allocate = new,
+    ) -> Array:  # fmt: skip
+        """See `backward`; `carry` is flat.
+
+        `lengths` are those of `forward`; behind them `d_output` is not read, the result not set.
+        `allocate` gives the memory of the result.
+        """
+        dtype = self._dtype
+        d_x = allocate(self._x_size, dtype) if wants_x else empty(dtype)
+        size = carry.size // len(weights)
+        for direction, call in enumerate(self._calls):
+            plan, w = call.plan, weights[direction]
+            work = pool.take(plan, dtype, 0)
+            of_direction = carry[direction * size : (direction + 1) * size]
+            args = (
+                *grads[direction], d_x, direction > 0, of_direction, wants_state, work.numbers,
+                d_output, kept.flat_h, kept.flat_memory[direction], kept.flat_saved[direction],
+                x.floats, x.tokens, w.weight_ih, w.weight_hh, w.units,
+            )  # fmt: skip
+            run_team(call.backward, plan.threads, _integers(plan, lengths), args)
+            pool.give(work, 0)
+        return d_x
+
+
 def forward(
-    cell: Cell,
-    x: Input,
-    states: States,
-    hidden: int,
-    weights: Sequence[Weights],
-    pool: WorkspacePool,
-    *,
-    keep: bool,
-    layer: int = 0,
-    threads: int | None = None,
-    allocate: Allocate = new,
-    lengths: Array | None = None,
-) -> Kept:
+    cell: Cell, x: Input, states: States, hidden: int, weights: Sequence[Weights],
+    pool: WorkspacePool, *, keep: bool, threads: int | None = None,
+) -> Kept:  # fmt: skip
     """Run one layer from its initial states, in whose place its last ones are on return.
 
-    `layer` is its number among those that share the pool.
-    `allocate` gives the memory of ``Kept.h``.
     `threads` is the largest team, as `fastrnn.set_threads` says if None.
-    `lengths` (N,) are the steps of each sequence, T if None. Behind them the output is zero, but
-    that of a reverse direction is its initial state.
     """
-    directions = len(weights)
-    dtype = weights[0].weight_ih.dtype
-    slots, unit = x.time + directions, x.batch * hidden
-    h = allocate(slots * directions * unit, dtype)
-    calls: list[Prepared] = []
-    kept = Kept(h.reshape(slots, x.batch, directions, hidden), [], [], calls)
-    for direction, w in enumerate(weights):
-        call = prepared(
-            cell, dtype, x.time, x.batch, x.size, hidden, directions, direction, x.is_tokens,
-            x.token_rows, keep, lengths is not None, threads or get_threads(),
-        )  # fmt: skip
-        memory, saved = new(call.memory_size, dtype), new(call.saved_size, dtype)
-        if keep:
-            calls.append(call)
-            kept.memory.append(memory.reshape(call.memory))
-            kept.saved.append(saved.reshape(call.saved))
-        of_direction = (
-            states.flat, states.first + direction * unit, states.stride, states.given
-        )  # fmt: skip
-        user = layer * directions + direction
-        call.run(h, memory, saved, of_direction, x.floats, x.tokens, w, pool, user, 0, lengths)
+    calls = LayerCalls(
+        cell, weights[0].weight_ih.dtype, x, hidden, len(weights), keep=keep, ragged=False,
+        threads=threads or get_threads(),
+    )  # fmt: skip
+    kept = calls.keeping()
+    calls.forward(*states, x.floats, x.tokens, weights, pool, kept=kept)
     return kept
 
 
 def backward(
-    cell: Cell,
-    x: Input,
-    kept: Kept,
-    d_output: Array,
-    carry: Array,
-    weights: Sequence[Weights],
-    grads: Sequence[Weights],
-    pool: WorkspacePool,
-    *,
-    wants_x: bool,
-    wants_state: bool = True,
-    threads: int | None = None,
-    allocate: Allocate = new,
-    lengths: Array | None = None,
-) -> Array:
+    cell: Cell, x: Input, kept: Kept, d_output: Array, carry: Array, weights: Sequence[Weights],
+    grads: Sequence[Weights], pool: WorkspacePool, *, wants_x: bool, wants_state: bool = True,
+) -> Array:  # fmt: skip
     """BPTT of one layer: set `grads` and return the gradient of the input, empty if not wanted.
 
     `carry` (D, S, N, H) holds the gradients of the last states, and on return those of the initial
-    states if they are wanted. `allocate` gives the memory of the input's gradient.
-    `lengths` are those of `forward`; behind them `d_output` is not read, the result not set.
+    states if they are wanted.
     """
-    directions = len(weights)
-    dtype = carry.dtype
-    d_x = allocate(x.time * x.batch * x.size, dtype) if wants_x else empty(dtype)
-    threads = threads or get_threads()
-    for direction, (w, g) in enumerate(zip(weights, grads, strict=True)):
-        # The forward call's, if it is known and nobody has wanted other threads since.
-        call = kept.calls[direction] if kept.calls else None
-        if call is None or call.threads != threads:
-            call = prepared(
-                cell, dtype, x.time, x.batch, x.size, kept.h.shape[3], directions, direction,
-                x.is_tokens, x.token_rows, True, lengths is not None, threads,
-            )  # fmt: skip
-        plan = call.plan
-        work = pool.take(plan, dtype, 0)
-        run_team(
-            call.backward, plan.threads, _integers(plan, lengths),
-            *g, d_x, direction > 0, carry[direction].reshape(-1), wants_state, work.numbers,
-            d_output, kept.h.reshape(-1), kept.memory[direction].reshape(-1),
-            kept.saved[direction].reshape(-1), x.floats, x.tokens,
-            w.weight_ih, w.weight_hh, w.units,
-        )  # fmt: skip
-        pool.give(work, 0)
-    return d_x
+    calls = calls_of(cell, carry.dtype, x, kept, get_threads(), ragged=False)
+    return calls.backward(
+        x, kept, d_output, carry.reshape(-1), weights, grads, pool, wants_x=wants_x,
+        wants_state=wants_state,
+    )  # fmt: skip
+
+
+def calls_of(
+    cell: Cell, dtype: np.dtype[Any], x: Input, kept: Kept, threads: int, *, ragged: bool
+) -> LayerCalls:
+    """Those that made what is kept, if they are known and nobody wants other threads since."""
+    if kept.calls is not None and kept.calls.threads == threads:
+        return kept.calls
+    _, _, directions, hidden = kept.shapes.h
+    return LayerCalls(cell, dtype, x, hidden, directions, keep=True, ragged=ragged, threads=threads)
 
 
 def _integers(plan: LayerPlan, lengths: Array | None) -> Array:

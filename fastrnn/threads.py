@@ -205,7 +205,7 @@ def check_threads(threads: int) -> int:
     return count
 
 
-def run_team(driver: Callable[..., Any], size: int, plan: Any, *args: Any) -> None:
+def run_team(driver: Callable[..., Any], size: int, plan: Any, args: tuple[Any, ...]) -> None:
     """Call ``driver(*args, team, plan)`` in each of `size` threads, or fewer, at once.
 
     Their queue has room for twice as many bands as `size`.

@@ -233,7 +233,7 @@ class Trainer:
     @property
     def gradients(self) -> dict[str, Array]:
         """The last step's gradients by name, before clipping; zeros of what is frozen."""
-        return self.parameters.views_of(self.parameters.parts_of(self._grads))
+        return self.parameters.layout.views(self._grads)
 
     @property
     def tokens_per_step(self) -> int:
@@ -265,15 +265,16 @@ class Trainer:
         losses, norms = np.empty(steps), np.empty(steps)
         norm_limit = math.inf if options.clip_norm is None else options.clip_norm
         before, start = self.step, time.perf_counter()
+        args = (
+            losses, norms, self.parameters.flat, self._grads[: self.slots.shape[1]],
+            self.slots.reshape(-1), self.h, self.memory, self._saved, self._d_h, self._carry,
+            self._work, self._x, self._d_x, self._tokens, self._targets, self._sums, hypers,
+            self._offsets, self.streams.reshape(-1), self.streams.shape[1], self._counters,
+            float(norm_limit),
+        )  # fmt: skip
+        driver = model_drivers(self.cell, options.rule).train_steps
         try:
-            run_team(
-                model_drivers(self.cell, options.rule).train_steps, plan.threads, plan.model,
-                losses, norms, self.parameters.flat, self._grads[: self.slots.shape[1]],
-                self.slots.reshape(-1), self.h, self.memory, self._saved, self._d_h, self._carry,
-                self._work, self._x, self._d_x, self._tokens, self._targets, self._sums, hypers,
-                self._offsets, self.streams.reshape(-1), self.streams.shape[1], self._counters,
-                float(norm_limit),
-            )  # fmt: skip
+            run_team(driver, plan.threads, plan.model, args)
         finally:
             # Ctrl-C is raised when the kernels return: what they did is recorded all the same.
             done = self.step - before
@@ -283,7 +284,7 @@ class Trainer:
             wrong = np.flatnonzero(~np.isfinite(self._grads))
             first = int(wrong[0])
             raise NonFiniteGradientError(
-                self.parameters.owner(first), self.step + 1, float(self._grads[first])
+                self.parameters.layout.owner(first), self.step + 1, float(self._grads[first])
             )
         return took
 

@@ -120,7 +120,7 @@ def cores(monkeypatch: Any) -> None:
 def test_each_task_is_done_once_and_in_its_turn(bands: int, how: int, driver: Any) -> None:
     for _ in range(20):
         done, order = np.zeros(1, np.int64), np.zeros((bands, TASKS), np.int64)
-        threads.run_team(driver, SIZE, np.empty(0), done, order, bands, how)
+        threads.run_team(driver, SIZE, np.empty(0), (done, order, bands, how))
         assert sorted(order.ravel()) == list(range(1, order.size + 1))
         assert (np.diff(order) > 0).all()
         if how == STALLS:
@@ -130,5 +130,5 @@ def test_each_task_is_done_once_and_in_its_turn(bands: int, how: int, driver: An
 @pytest.mark.usefixtures("cores")
 def test_nobody_takes_tasks_of_a_team_that_failed(driver: Any) -> None:
     done, order = np.zeros(1, np.int64), np.zeros((SIZE + 1, TASKS), np.int64)
-    threads.run_team(driver, SIZE, np.empty(0), done, order, SIZE + 1, FAILS)
+    threads.run_team(driver, SIZE, np.empty(0), (done, order, SIZE + 1, FAILS))
     assert done[0] < order.size

@@ -115,8 +115,8 @@ def teams(monkeypatch: Any) -> Any:
 
 
 BANDED = [  # T, N, I, H
-    (50, 33, 17, 19),  # the last block is shorter
-    (7, 33, 90, 150),  # of several gates: x is multiplied in the scan
+    (50, 45, 17, 19),  # the last block is shorter
+    (7, 45, 90, 150),  # of several gates: x is multiplied in the scan
     (7, 520, 5, 7),  # many rows
     (6, 1100, 5, 7),  # stripes of two threads
 ]
@@ -124,7 +124,7 @@ SHAPES = [
     (7, 1, 5, 200),  # the hidden units are shared
     (5, 3, 9, 515),
     (9, 12, 6, 40),  # the batch is shared
-    (7, 9, 20, 40),  # the hidden units, or the batch of two threads; x is multiplied in the scan
+    (7, 9, 5, 130),  # the hidden units, or the batch of two threads; x is multiplied in the scan
     (3, 40, 90, 150),
     (9, 13, 30, 33),  # an LSTM's bands would leave one row, so that it has none
     *BANDED,
@@ -346,7 +346,7 @@ def test_a_team_that_failed_is_there_again() -> None:
     threads._pool.give(threads._pool.take(2))
     before = len(threads._pool._idle)
     with pytest.raises(KeyError, match="here"):
-        threads.run_team(fail, 3, None)
+        threads.run_team(fail, 3, None, ())
     assert len(threads._pool._idle) == before == 2
 
 
@@ -358,7 +358,7 @@ def test_an_interrupt_before_a_thread_has_begun_does_not_hang(monkeypatch: Any) 
 
     monkeypatch.setattr(threads._Worker, "begin", begin)
     with pytest.raises(KeyboardInterrupt):
-        threads.run_team(lambda *args: None, 3, None)
+        threads.run_team(lambda *args: None, 3, None, ())
 
 
 #: Cell, layers, hidden units, tokens of a sequence, streams: shared by rows, and by hidden units.

@@ -257,16 +257,12 @@ def backward(
     if not (isinstance(cells, CellCaches) and cells.made_by(network)):
         return _cell_by_cell(network, cell_step, da, cells)
     x, kept = cells.x, cells.kept
-    _, m, _, n_a = kept.h.shape
-    door = Door(kept.h.dtype, n_a=n_a, m=m, n_x=len(x))
+    _, m, _, n_a = kept.shapes.h
+    door = Door(x.dtype, n_a=n_a, m=m, n_x=len(x))
     array = _of_steps(door, da, len(cells))
     values = door.parameters(cells.parameters, network.recurrent)
     time = array.shape[2]
-    kept = Kept(
-        kept.h[: time + 1],
-        [part[:, : time + 1] if part.size else part for part in kept.memory],
-        [part[:time] for part in kept.saved],
-    )
+    kept = kept.until(time)
     weights = network.weights(values)
     d = Weights(*(np.empty_like(weight) for weight in weights))
     d_states = np.zeros((1, len(network.cell.states), m, n_a), door.dtype)

@@ -152,7 +152,7 @@ class RNN(NamedWeights):
             to.flat[others:] = source.flat[others:]
 
     def _weights_of(self, parameters: Parameters, flat: Array) -> Weights:
-        w_ih, w_hh, bias = parameters.parts_of(flat)[:3]
+        w_ih, w_hh, bias = parameters.layout.parts(flat)[:3]
         absent = recurrence.empty(self.dtype)
         return Weights(w_ih, w_hh, bias, absent, absent)
 
@@ -219,7 +219,7 @@ class RNN(NamedWeights):
         d = ((y - targets.reshape(shape)) / y.size).astype(self.dtype)
         kept = last[1]
         grads = np.empty_like(held.flat)
-        views = held.views_of(held.parts_of(grads))
+        views = held.layout.views(grads)
         carry = np.zeros((1, 1, read.batch, self.hidden_size), self.dtype)
         d_output = recurrence.empty(self.dtype)
         if every:
@@ -383,7 +383,7 @@ class RNN(NamedWeights):
                 RNN_TANH, self.input_size, self.hidden_size, 1, self.output_size,
                 words, every, "sigmoid_cross_entropy",
             )  # fmt: skip
-            w_ih, w_hh, bias, out, out_bias, end = held.offsets
+            w_ih, w_hh, bias, out, out_bias, end = held.layout.offsets
             offsets = np.array([w_ih, w_hh, bias, end, out, out_bias])
             self._trainers[every, words] = Trainer(sizes, held, offsets, OPTIMIZERS["sgd"])
         return self._trainers[every, words]

@@ -14,12 +14,10 @@ from fastrnn.checks import (
     FixedSizes,
     check_bool,
     check_dtype,
-    check_floats,
     check_integer,
     check_lengths,
     check_number,
     check_seed,
-    readable,
 )
 from fastrnn.explain import Plan, explain
 from fastrnn.layers.calls import PreparedLayers
@@ -27,7 +25,7 @@ from fastrnn.layers.layouts import Layouts
 from fastrnn.layers.lengths import Ragged, ways
 from fastrnn.layers.values import Grads, OneHot, State, Tape
 from fastrnn.params import HasParameters, Parameters
-from fastrnn.recurrence import Input, States, Weights
+from fastrnn.recurrence import Input, Weights, calls_of
 from fastrnn.streaming import Stream
 from fastrnn.threads import check_threads, get_threads
 from fastrnn.workspaces import WorkspacePool
@@ -92,11 +90,14 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         self._parameters = Parameters(self._parameters.specs, self.dtype, flat)
         self._own_weights, self._calls = {}, {}
 
-    def _find_spans(self) -> list[list[slice | int]]:
+    def _find_spans(self) -> list[list[slice]]:
         """Where the `Weights` of each layer and direction lie in the flat buffer."""
         names = [["weight_ih"], ["weight_hh"], ["bias_ih"], ["bias_hh"], [*self.cell.weights]]
         return [
-            [self._parameters.span([f"{name}_l{layer}{end}" for name in group]) for group in names]
+            [
+                self._parameters.layout.span([f"{name}_l{layer}{end}" for name in group])
+                for group in names
+            ]
             for layer in range(self.num_layers)
             for end in ("", "_reverse")[: self.directions]
         ]
@@ -128,14 +129,21 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         TypeError, ValueError
             For a wrong type, precision or shape, or lengths outside [0, T], before any work.
         """
+        if state is None and lengths is None and self._is_plain(x):
+            # As most calls, of a shape that has come before: 1 us sooner.
+            found = self._calls.get((x.shape, self.threads or get_threads()))
+            if found is not None:
+                output, ends = found(x.ravel(), self._parameters.version())
+                return output, self._state_out(ends, True)
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
         ragged = self._ragged(lengths, current, batched, keep=False)
         if ragged:
             output, ends = self._call_ragged(current, states, ragged)
         else:
+            run = self._prepared(current, keep=False)
             version = self._parameters.version()
-            output, ends = self._prepared(current)(current, states, version)
+            output, ends = run(current.floats, version, current.tokens, states)
         return self._laid_out(output, batched), self._state_out(ends, batched)
 
     def forward(
@@ -149,34 +157,29 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         current, batched = self._input(x)
         states = self._state_arrays("state", state, current.batch, batched)
         ragged = self._ragged(lengths, current, batched, keep=True)
-        tape = Tape(self._parameters, batched, ragged)
-        rows, unit = self.num_layers * self.directions, current.batch * self.hidden_size
-        shape = (len(self.cell.states), rows, current.batch, self.hidden_size)
-        ends = np.empty(shape, self.dtype)
-        for i, value in enumerate(states or ()):
-            ends[i] = value
         if ragged:
-            current, ends = ragged.input(current), ragged.states(ends)
+            current = ragged.input(current)
+            states = [ragged.states(value) for value in states] if states else None
         told, allocate = ways(ragged)
-        flat = ends.reshape(-1)
-        for layer in range(self.num_layers):
-            kept = recurrence.forward(
-                self.cell, current,
-                States(flat, layer * self.directions * unit, rows * unit, bool(states)),
-                self.hidden_size, self._weights(layer), self._pool, keep=True,
-                layer=layer, threads=self.threads, lengths=told, allocate=allocate,
+        run = self._prepared(current, keep=True, ragged=told is not None)
+        tape = Tape(self._parameters, batched, ragged)
+        ends = run.begin(states)
+        flat = ends.ravel()
+        for layer, (calls, weights, first, stride) in enumerate(run.layers):
+            kept = calls.keeping()
+            h = calls.forward(
+                flat, first, stride, states is not None, current.floats, current.tokens, weights,
+                self._pool, 0, told, allocate, kept,
             )  # fmt: skip
-            output = kept.output
             tape.inputs.append(current)
             tape.kept.append(kept)
+            floats = h[calls.times]
             if layer < self.num_layers - 1:
                 if self.dropout:
-                    tape.masks.append(self._mask(output.shape))
-                    output = output * tape.masks[-1]
-                current = Input(
-                    current.time, current.batch, output.shape[2], False, output.reshape(-1),
-                    recurrence.empty(np.int64),
-                )  # fmt: skip
+                    tape.masks.append(self._mask(run.output))
+                    floats = floats * tape.masks[-1].reshape(-1)
+                current = run.between(floats)
+        output = floats.reshape(run.output)
         if ragged:
             output = self._padded(ragged, output, states, keep=True)
             ends = ragged.padded_states(ends)
@@ -229,10 +232,8 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         ragged = ragged and ragged.borrowing(self._pool.arrays)
         d_outputs = recurrence.empty(self.dtype)
         if d_output is not None:
-            d_array = check_floats("d_output", d_output, self.dtype)
             shape = (padded.time, padded.batch, self.directions * self.hidden_size)
-            d_array = self._time_major("d_output", d_array, shape, "D*H", tape.batched)
-            d_outputs = readable(d_array).reshape(-1)
+            d_outputs = self._d_output(d_output, shape, tape.batched)
             d_outputs = ragged.take(d_outputs, shape[2]) if ragged else d_outputs
         d_final = self._state_arrays("d_state", d_state, padded.batch, tape.batched)
         rows = self.num_layers * self.directions
@@ -242,18 +243,19 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         carry = ragged.states(carry) if ragged else carry
         told, allocate = ways(ragged)
         flat = recurrence.new(self._parameters.flat.size, self.dtype, self._pool.gradients)
-        parts = self._parameters.parts_of(flat)
+        carries, unit = carry.ravel(), carry.size // self.num_layers
+        threads = self.threads or get_threads()
         for layer in reversed(range(self.num_layers)):
             if layer < self.num_layers - 1 and tape.masks:
                 # In padding is anything.
                 with np.errstate(all="ignore"):
                     d_outputs = d_outputs * tape.masks[layer].reshape(-1)
-            of_layer = slice(layer * self.directions, (layer + 1) * self.directions)
-            wants = layer > 0 or (wants_x and not read.is_tokens)
-            d_outputs = recurrence.backward(
-                self.cell, tape.inputs[layer], tape.kept[layer], d_outputs, carry[of_layer],
-                self._weights(layer), self._weights_in(flat, parts, layer),
-                self._pool, wants_x=wants, wants_state=wants_state, threads=self.threads,
+            x, kept = tape.inputs[layer], tape.kept[layer]
+            calls = calls_of(self.cell, self.dtype, x, kept, threads, ragged=told is not None)
+            d_outputs = calls.backward(
+                x, kept, d_outputs, carries[layer * unit : (layer + 1) * unit],
+                self._weights(layer), self._weights_in(flat, layer), self._pool,
+                wants_x=layer > 0 or (wants_x and not read.is_tokens), wants_state=wants_state,
                 lengths=told, allocate=allocate,
             )  # fmt: skip
         d_x = None
@@ -268,7 +270,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             d_initial = self._state_out(carry.swapaxes(0, 1), tape.batched)
         if ragged:
             ragged.give_back()
-        return Grads(d_x, d_initial, self._parameters.views_of(parts), flat)
+        return Grads(d_x, d_initial, flat, self._parameters.layout)
 
     def stream(
         self, batch: int = 1, *, readout: tuple[ArrayLike, ArrayLike | None] | None = None
@@ -328,8 +330,9 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         read = ragged.input(x)
         told, allocate = ways(ragged)
         own = [ragged.states(value) for value in states] if states else None
-        run = self._prepared(read, ragged=told is not None)
-        output, ends = run(read, own, self._parameters.version(), told, allocate)
+        run = self._prepared(read, keep=False, ragged=told is not None)
+        version = self._parameters.version()
+        output, ends = run(read.floats, version, read.tokens, own, told, allocate)
         output = self._padded(ragged, output, states, keep=False)
         ragged.give_back()
         return output, ragged.padded_states(ends)
@@ -341,20 +344,24 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         clear = bool(states and self.bidirectional)
         return ragged.padded(output.reshape(-1), output.shape[2], clear=clear, spare_rows=keep)
 
-    def _prepared(self, x: Input, *, ragged: bool = False) -> PreparedLayers:
-        """What runs inputs of the shape of `x`, with lengths if `ragged`."""
+    def _prepared(self, x: Input, *, keep: bool, ragged: bool = False) -> PreparedLayers:
+        """What runs inputs of the shape of `x`, for training if they `keep`."""
         threads = self.threads or get_threads()
-        shape = (x.time, x.batch, x.is_tokens, ragged, threads)
+        # Inference of floats has the shortest, that of most calls.
+        key: tuple[Any, ...] = ((x.time, x.batch, x.size), threads)
+        if x.is_tokens or keep or ragged:
+            key += (x.is_tokens, keep, ragged)
         calls = self._calls  # `move_to` replaces it
-        found = calls.get(shape)
+        found = calls.get(key)
         if found is None:
             weights = [self._weights(layer) for layer in range(self.num_layers)]
             found = PreparedLayers(
-                self.cell, x, self.hidden_size, weights, self._pool, ragged=ragged, threads=threads
-            )
+                self.cell, x, self.hidden_size, weights, self._pool,
+                keep=keep, ragged=ragged, threads=threads,
+            )  # fmt: skip
             if len(calls) >= SHAPES_MAX:
                 calls.clear()
-            calls[shape] = found
+            calls[key] = found
         return found
 
     def _ragged(
@@ -385,15 +392,15 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
 
     def _weights(self, layer: int) -> list[Weights]:
         if layer not in self._own_weights:
-            own = self._parameters
-            self._own_weights[layer] = self._weights_in(own.flat, own.parts, layer)
+            parts = self._weights_in(self._parameters.flat, layer)
+            self._own_weights[layer] = [Weights._make(of_direction) for of_direction in parts]
         return self._own_weights[layer]
 
-    def _weights_in(self, flat: Array, parts: list[Array], layer: int) -> list[Weights]:
-        """What lies in `flat` as a layer's weights do."""
+    def _weights_in(self, flat: Array, layer: int) -> list[list[Array]]:
+        """What lies in `flat` as a layer's `Weights` do, of each direction."""
+        first = layer * self.directions
         return [
-            Weights._make([parts[at] if isinstance(at, int) else flat[at] for at in spans])
-            for spans in self._spans[layer * self.directions : (layer + 1) * self.directions]
+            [flat[span] for span in spans] for spans in self._spans[first : first + self.directions]
         ]
 
     def __getstate__(self) -> dict[str, Any]:

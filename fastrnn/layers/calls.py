@@ -1,4 +1,4 @@
-"""Layers run on inputs of one shape, nothing being kept."""
+"""Stacked layers run on inputs of one shape."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from fastrnn import recurrence
 from fastrnn.cells import Cell
 from fastrnn.checks import Array
-from fastrnn.recurrence import Allocate, Input, Weights
+from fastrnn.recurrence import Allocate, Input, LayerCalls, Weights
 from fastrnn.workspaces import WorkspacePool
 
 
 class PreparedLayers:
     """Stacked layers for inputs of the shape of `x`; what that says is worked out once.
 
-    A layer's call then takes 5 us of Python, not 7.5 (``bench/limits.py growth``).
+    If they `keep`, it is for training.
     """
 
     def __init__(
@@ -27,63 +27,60 @@ class PreparedLayers:
         weights: Sequence[Sequence[Weights]],
         pool: WorkspacePool,
         *,
+        keep: bool,
         ragged: bool,
         threads: int,
     ) -> None:
-        self._pool, self._dtype = pool, weights[0][0].weight_ih.dtype
-        directions, unit = len(weights[0]), x.batch * hidden
-        rows = len(weights) * directions
-        width = directions * hidden
+        dtype, directions = weights[0][0].weight_ih.dtype, len(weights[0])
+        self._pool, self._dtype, self._no_tokens = pool, dtype, recurrence.empty(np.int64)
+        rows, width, unit = len(weights) * directions, directions * hidden, x.batch * hidden
         self._states = (len(cell.states), rows, x.batch, hidden)
-        self._output = (x.time, x.batch, width)
-        #: Numbers of a layer's h, and those that are its output.
-        self._size = (x.time + directions) * directions * unit
-        self._rows = slice(directions * unit, (1 + x.time) * directions * unit)
-        self._layers = [
-            [
-                (
-                    recurrence.prepared(
-                        cell, self._dtype, x.time, x.batch, width if layer else x.size, hidden,
-                        directions, direction, x.is_tokens and not layer, x.token_rows, False,
-                        ragged, threads, True,
-                    ),
-                    w,
-                    layer * directions + direction,
-                    # Where its states are, and those of the next kind.
-                    ((layer * directions + direction) * unit, rows * unit),
-                )
-                for direction, w in enumerate(of_layer)
-            ]
-            for layer, of_layer in enumerate(weights)
-        ]  # fmt: skip
+        self.output = (x.time, x.batch, width)
+        #: Of each layer its calls, its weights, where its states are, and those of the next kind.
+        self.layers: list[tuple[LayerCalls, Sequence[Weights], int, int]] = []
+        for layer, of_layer in enumerate(weights):
+            calls = LayerCalls(
+                cell, dtype, x, hidden, directions, keep=keep, ragged=ragged, threads=threads,
+                versioned=not keep, layer=layer,
+            )  # fmt: skip
+            self.layers.append((calls, of_layer, layer * directions * unit, rows * unit))
+            x = self.between(x.floats)
+
+    def between(self, floats: Array) -> Input:
+        """The output of a layer as the next one's input."""
+        return Input(*self.output, False, floats, self._no_tokens)
+
+    def begin(self, states: Sequence[Array] | None) -> Array:
+        """The initial states (S, L * D, N, H), to become the last ones; not set if None."""
+        ends = np.empty(self._states, self._dtype)
+        if states is not None:
+            for i, value in enumerate(states):
+                ends[i] = value
+        return ends
 
     def __call__(
         self,
-        x: Input,
-        states: Sequence[Array] | None,
+        floats: Array,
         version: int,
+        tokens: Array | None = None,
+        states: Sequence[Array] | None = None,
         lengths: Array | None = None,
         allocate: Allocate = recurrence.new,
     ) -> tuple[Array, Array]:
-        """The output (T, N, D * H) and the last states (S, L * D, N, H).
+        """The output (T, N, D * H) and the last states (S, L * D, N, H), nothing being kept.
 
         `states` are the initial ones, each (L * D, N, H), zeros if None; `version` is that of the
-        weights, 0 if it is not known; `lengths` and `allocate` are as `recurrence.forward` has
+        weights, 0 if it is not known; `lengths` and `allocate` are as `LayerCalls.forward` has
         them.
         """
-        dtype = self._dtype
-        ends = np.empty(self._states, dtype)
-        for i, value in enumerate(states or ()):
-            ends[i] = value
+        ends = self.begin(states)
         flat, given = ends.ravel(), states is not None
-        nothing = recurrence.empty(dtype)
-        floats, tokens = x.floats, x.tokens
-        for layer in self._layers:
-            h = allocate(self._size, dtype)
-            for call, w, user, place in layer:
-                memory = recurrence.new(call.memory_size, dtype) if call.memory_size else nothing
-                own = (flat, *place, given)
-                call.run(h, memory, nothing, own, floats, tokens, w, self._pool, user, version,
-                         lengths)  # fmt: skip
-            floats, tokens = h[self._rows], recurrence.empty(np.int64)
-        return floats.reshape(self._output), ends
+        if tokens is None:
+            tokens = self._no_tokens
+        for calls, weights, first, stride in self.layers:
+            h = calls.forward(
+                flat, first, stride, given, floats, tokens, weights, self._pool, version, lengths,
+                allocate,
+            )  # fmt: skip
+            floats, tokens = h[calls.times], self._no_tokens
+        return floats.reshape(self.output), ends

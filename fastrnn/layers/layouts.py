@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, cast
+from typing import Any, Generic, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -55,13 +55,18 @@ class Layouts(Generic[State]):
                 specs += [Spec(f"{name}_{end}", (hidden,), "(H,)") for name in self.cell.weights]
         return specs
 
+    def _is_plain(self, x: Any) -> TypeGuard[Array]:
+        """Whether `x` is an input (T, N, I) as kernels take it."""
+        return (
+            type(x) is np.ndarray and x.dtype == self.dtype and x.ndim == 3 and x.flags.carray
+            and x.shape[2] == self.input_size and not self.batch_first
+        )  # fmt: skip
+
     def _input(self, x: ArrayLike | OneHot) -> tuple[Input, bool]:
-        # What most calls get, 1 us sooner.
-        if type(x) is np.ndarray and x.dtype == self.dtype and x.ndim == 3 and x.flags.carray:
+        if self._is_plain(x):  # 1 us sooner
             time, batch, size = x.shape
-            if size == self.input_size and not self.batch_first:
-                integers = recurrence.empty(np.int64)
-                return Input(time, batch, size, False, x.ravel(), integers), True
+            integers = recurrence.empty(np.int64)
+            return Input(time, batch, size, False, x.ravel(), integers), True
         tokens = isinstance(x, OneHot)
         if isinstance(x, OneHot):
             array: Array = check_tokens("tokens", x.tokens, self.input_size, "input_size")
@@ -94,6 +99,15 @@ class Layouts(Generic[State]):
             floats = array.reshape(-1)
         read = Input(array.shape[0], array.shape[1], self.input_size, tokens, floats, integers)
         return read, batched
+
+    def _d_output(self, d: Any, shape: tuple[int, int, int], batched: bool) -> Array:
+        # What most calls get, sooner.
+        plain = type(d) is np.ndarray and d.dtype == self.dtype and d.shape == shape
+        if plain and d.flags.carray and batched and not self.batch_first:
+            return cast(Array, d.ravel())
+        array = check_floats("d_output", d, self.dtype)
+        array = self._time_major("d_output", array, shape, "D*H", batched)
+        return readable(array).reshape(-1)
 
     def _time_major(
         self, name: str, array: Array, shape: tuple[int, int, int], width: str, batched: bool

@@ -120,10 +120,8 @@ class OneStep(FixedSizes, HasParameters, Generic[State]):
             d_last = self._states("d_state", d_state, tape.inputs[0].batch, tape.batched)
         grads = self._layer.backward(tape, None, d_last, wants_x=wants_x, wants_state=wants_state)
         x = None if grads.x is None else grads.x[0]
-        parts = self._parameters.parts_of(grads.flat)
-        views = self._parameters.views_of(parts)
         state = None if grads.state is None else self._as_step(grads.state)
-        return Grads(x, state, views, grads.flat)
+        return Grads(x, state, grads.flat, self._parameters.layout)
 
     def _as_sequence(self, x: ArrayLike, state: Any) -> tuple[Array, Any]:
         """The layer's arguments."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from numpy.typing import ArrayLike
 
 from fastrnn.checks import Array
 from fastrnn.layers.lengths import Ragged
-from fastrnn.params import Parameters
+from fastrnn.params import Layout, Parameters
 from fastrnn.recurrence import Input, Kept
 
 #: One array, or one for each state of the cell.
@@ -46,7 +46,6 @@ class Tape:
     masks: list[Array] = field(default_factory=list)
 
 
-@dataclass(slots=True)  # as `Tape`
 class Grads(Generic[State]):
     """Gradients of a scalar loss.
 
@@ -62,7 +61,21 @@ class Grads(Generic[State]):
         All parameters' gradients, in the order of ``layer.flat``.
     """
 
-    x: Array | None
-    state: State | None
-    params: dict[str, Array]
-    flat: Array
+    __slots__ = ("_layout", "_params", "flat", "state", "x")
+
+    def __init__(self, x: Array | None, state: State | None, flat: Array, layout: Layout) -> None:
+        self.x, self.state, self.flat, self._layout = x, state, flat, layout
+        self._params: dict[str, Array] | None = None
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """By the parameters' names: views of `flat`, made when they are first looked at."""
+        if self._params is None:
+            self._params = self._layout.views(self.flat)
+        return self._params
+
+    def __reduce__(self) -> Any:
+        return Grads, (self.x, self.state, self.flat, self._layout)
+
+    def __repr__(self) -> str:
+        return f"Grads(x={self.x!r}, state={self.state!r}, params={self.params!r})"

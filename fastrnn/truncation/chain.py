@@ -89,8 +89,7 @@ class Unrolled(Generic[State]):
 
     def grads(self, flat: Array, x: Array | None, state: State) -> Grads[State]:
         """Gradients, those by the parameters from their buffer."""
-        parameters = self.layer._parameters
-        return Grads(x, state, parameters.views_of(parameters.parts_of(flat)), flat)
+        return Grads(x, state, flat, self.layer._parameters.layout)
 
 
 class Sum(Generic[State]):
