@@ -286,7 +286,9 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
         if d_b_ih.size:
             column_sums(d_b_ih[first:end], work, x_delta + skipped + first, gates_hidden,
                         rows, end - first, i > 0)  # fmt: skip
-        if d_b_hh.size:
+        if d_b_hh.size and d_b_ih.size and not APART:
+            copy(d_b_hh, first, d_b_ih, first, end - first)
+        elif d_b_hh.size:
             column_sums(d_b_hh[first:end], work, r_delta + skipped + first, gates_hidden,
                         rows, end - first, i > 0)  # fmt: skip
         first_step = r_delta + (count * step if reverse else 0)

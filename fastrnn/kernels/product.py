@@ -6,7 +6,7 @@ from fastrnn.kernels.jit import kernel
 from fastrnn.kernels.panels import panel_at, split
 from fastrnn.simd.cpu import VECTOR_BYTES, second_cache
 from fastrnn.simd.dots import dots
-from fastrnn.simd.memory import load, store
+from fastrnn.simd.memory import load, load_each, store, store_each
 from fastrnn.simd.tile import (
     AHEAD,
     K_BLOCK,
@@ -14,20 +14,27 @@ from fastrnn.simd.tile import (
     LINES_AHEAD,
     PLAIN,
     TURNED,
+    TURNED_TILES,
     UNROLL,
     tile,
     turned_stride,
 )
-from fastrnn.simd.vector import all_zero, lanes_of
+from fastrnn.simd.vector import add_each, all_zero, lanes_of
 
 #: Bytes of B that all rows of A are multiplied by before those that follow, of which each tile
 #: brings a part nearer: both stay in the second-level cache. Where the third level gives 25 GB/s
 #: (Emerald Rapids), the input product of an LSTM takes 0.66 (H = 512) and 0.43 of the time (1024).
-BLOCK_BYTES = second_cache() // 4
-#: Columns of A this many elements apart fall into few sets of the cache: each tile's part of A is
-#: copied where enough panels share it. With 1024 units the weight gradient then runs at 102 GF/s,
-#: not 57 (Zen 4).
-FAR, PANELS_OF_COPY = 512, 9
+BLOCK_BYTES = second_cache() // 2
+#: Bytes of one panel that all rows are multiplied by before the rest of it. The gradients' scan of
+#: an LSTM of 1024 units, whose panels are 1 MB, then runs at 0.85 of the peak, not 0.77 (Zen 5).
+PANEL_BYTES = second_cache() // 4
+#: Columns of A this many elements apart fall into few sets of the caches: the rows of some tiles
+#: are copied side by side where C has enough columns to share them. The weight gradients of LSTMs
+#: of 256, 512 and 1024 units then run at 0.92, 0.92 and 0.89 of the peak, not 0.82, 0.80 and 0.78
+#: (Zen 5).
+FAR, COLUMNS_OF_COPY = 512, 256
+#: Vectors of a row that are summed together: one at a time takes four times as long.
+SUMS = 8
 
 
 @kernel
@@ -72,17 +79,18 @@ def _multiply_block(
     lanes = lanes_of(c)
     k_size = k_end - k_start
     tile_count, tile_base, tile_extra = split(rows, tile_rows)
-    copy_offset = scratch_offset + tile_rows * tile_columns
-    copies, across = a_step >= FAR and panel_count >= PANELS_OF_COPY, turned_stride(lanes)
+    copy_offset = at_copy = scratch_offset + tile_rows * tile_columns
+    copies, across = a_step >= FAR and columns >= COLUMNS_OF_COPY, turned_stride(lanes)
     # What follows: other panels, or the next of k.
     follows_k, follows = (k_end, 0) if end_panel == panel_count else (k_start, end_panel)
     row = 0
     for i in range(tile_count):
         high = tile_base + (i < tile_extra)
         a_start = a_offset + row * a_row_stride + k_start * a_step
-        if copies:
+        if copies and i % TURNED_TILES == 0:
+            at_copy, copied = copy_offset, min(TURNED_TILES * tile_rows, rows - row)
             for q in range(k_size):
-                for r in range(0, high, lanes):
+                for r in range(0, copied, lanes):
                     value = load(a, a_start + q * a_step + r, lanes)
                     store(scratch, copy_offset + q * across + r, lanes, value)
         fetched = i * ahead(k_size, c.itemsize)
@@ -102,7 +110,7 @@ def _multiply_block(
             target, target_stride = (c_start, c_stride) if inside else (scratch_offset, wide)
             tile(
                 address, c if inside else scratch, target, target_stride,
-                scratch if copies else a, copy_offset if copies else a_start,
+                scratch if copies else a, at_copy if copies else a_start,
                 across if copies else max(a_row_stride, a_step), TURNED if a_step != 1 else form,
                 panels, b, k_size, adds and inside, fetch, high, vectors,
             )  # fmt: skip
@@ -110,6 +118,7 @@ def _multiply_block(
                 _copy_part(c, c_start, c_stride, scratch, scratch_offset, wide,
                            high, columns - column, adds)  # fmt: skip
         row += high
+        at_copy += high
 
 
 @kernel
@@ -125,17 +134,38 @@ def multiply_panel(c, c_offset, c_stride, a, a_offset, a_stride, panels, panel_o
 
     Meanwhile the `follows_size` elements of `panels` from `follows` on are brought nearer.
     """
+    step_bytes = vectors * VECTOR_BYTES
+    if k * step_bytes <= PANEL_BYTES:
+        _multiply_steps(c, c_offset, c_stride, a, a_offset, a_stride, panels, panel_offset, k,
+                        False, rows, tile_rows, vectors, follows, follows_size,
+                        address)  # fmt: skip
+        return
+    at_once, fetched = PANEL_BYTES // step_bytes, 0
+    for start in range(0, k, at_once):
+        fetched += _multiply_steps(
+            c, c_offset, c_stride, a, a_offset + start, a_stride,
+            panels, panel_offset + start * vectors * lanes_of(c), min(at_once, k - start),
+            start > 0, rows, tile_rows, vectors, follows + fetched, follows_size - fetched,
+            address,
+        )  # fmt: skip
+
+
+@kernel
+def _multiply_steps(c, c_offset, c_stride, a, a_offset, a_stride, panels, panel_offset, k, adds,
+                    rows, tile_rows, vectors, follows, follows_size, address):  # fmt: skip
+    """The part of `multiply_panel` of some steps; how many elements it has brought nearer."""
     # A division takes as long as a small tile.
     count, base, extra = split(rows, tile_rows) if rows > tile_rows else (1, rows, 0)
-    at_once = ahead(k, c.itemsize) if follows_size else 0
+    at_once = ahead(k, c.itemsize) if follows_size > 0 else 0
     row = 0
     for i in range(count):
         high = base + (i < extra)
         brings = i * at_once < follows_size
         tile(address, c, c_offset + row * c_stride, c_stride,
              a, a_offset + row * a_stride, a_stride, AHEAD if brings else PLAIN,
-             panels, panel_offset, k, False, follows + i * at_once, high, vectors)  # fmt: skip
+             panels, panel_offset, k, adds, follows + i * at_once, high, vectors)  # fmt: skip
         row += high
+    return count * at_once
 
 
 @kernel
@@ -228,7 +258,14 @@ def is_zero(a, a_offset, a_stride, rows, columns):
 def column_sums(sums, a, a_offset, a_stride, rows, columns, add):
     """sums (columns,)  =  or +=  the sum of the rows of A."""
     lanes = lanes_of(a)
-    for j in range(0, columns, lanes):
+    whole = columns // (SUMS * lanes) * (SUMS * lanes)
+    for j in range(0, whole, SUMS * lanes):
+        totals = load_each(sums, j, lanes, lanes if add else 0, SUMS)
+        for i in range(rows):
+            row = load_each(a, a_offset + i * a_stride + j, lanes, lanes, SUMS)
+            totals = add_each(totals, row)
+        store_each(sums, j, lanes, lanes, totals)
+    for j in range(whole, columns, lanes):
         total = load(sums, j, columns - j if add else 0)
         for i in range(rows):
             total = total + load(a, a_offset + i * a_stride + j, columns - j)

@@ -60,6 +60,8 @@ def gates_together(gates: int) -> int:
 PLAIN, AHEAD, TURNED = range(3)
 #: Widest tile of which A may be turned: that of large products.
 TURNED_VECTORS = cpu.ACCUMULATORS // ROWS_MAX
+#: Tiles whose rows of a turned A are copied together: whole cache lines of each column.
+TURNED_TILES = 8
 
 
 def shapes(form: int = PLAIN) -> list[tuple[int, int]]:
@@ -85,8 +87,8 @@ def _is_worth(form: int, rows: int, vectors: int) -> bool:
 
 @register_jitable
 def turned_stride(lanes: Any) -> Any:
-    """Numbers from one column of a turned copy to the next: whole vectors of all rows of a tile."""
-    return -(-ROWS_MAX // lanes) * lanes
+    """Numbers from one column of a turned copy to the next: whole vectors of all of its rows."""
+    return -(-TURNED_TILES * ROWS_MAX // lanes) * lanes
 
 
 def product_scratch(tile_rows: int, width: int, lanes: int) -> int:
