@@ -296,8 +296,9 @@ def plan_layer(
     dot_rows = min(dots.ROWS_MAX, max(1, block * batch))
     panels = -(-padded(hidden) // width // max(vectors, back_vectors))
     size, by_units = teams.team_size(
-        threads, cell, time, batch, 0 if tokens else inputs, hidden, panels, more_work
-    )
+        threads, cell, time, batch, 0 if tokens else inputs, hidden, panels,
+        recurrent_bytes if tokens else weight_bytes, more_work,
+    )  # fmt: skip
     if beside:
         _, vectors = scan_shape(batch, gates, wide=True)
     beside = BESIDE and beside and weight_bytes // size < BESIDE_BELOW

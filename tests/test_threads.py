@@ -18,6 +18,7 @@ import fastrnn
 from fastrnn import OneHot, plan, recurrence, threads
 from fastrnn.cells import CELLS, LSTM, RNN_TANH
 from fastrnn.layers import Recurrent
+from fastrnn.simd.cpu import lanes
 
 THREADS = 4
 TURNS = 8
@@ -150,6 +151,31 @@ def test_any_number_of_threads_gives_the_same_bits(shape: Any, cell: Any, dtype:
         assert plan.plan_layer(*args, threads=count).threads == (1 if alone else count)
         results.append(train(layer, normal((time, batch, inputs), dtype, 1)))
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.usefixtures("teams")
+@DTYPES
+@pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.name)
+@pytest.mark.parametrize("lengths", [None, [5, 0, 4, *[5] * 8, 2]], ids=["whole", "ragged"])
+def test_large_weights_are_shared_by_units(
+    lengths: Any, cell: Any, dtype: Any, monkeypatch: Any
+) -> None:
+    sizes, results = (5, 12, 9, 3 * 4 * lanes(dtype)), []
+    for limit in (fastrnn.teams.LARGE_BYTES, 0):
+        monkeypatch.setattr("fastrnn.teams.LARGE_BYTES", limit)
+        plan.plan_layer.cache_clear()
+        recurrence.prepared.cache_clear()
+        planned = plan.plan_layer(cell, np.dtype(dtype), *sizes, threads=3)
+        by_units = cell.weights or (limit == 0 and cell.recurrent and not cell.late)
+        assert (planned.threads, planned.layer.scan.by_units) == (3, bool(by_units))
+        layer: Any = Recurrent(cell, 9, sizes[3], dtype=dtype, threads=3)
+        layer.flat[...] = normal(layer.flat.shape, dtype) / 4
+        x = normal((5, 12, 9), dtype, 1)
+        output, _, tape = layer.forward(x, lengths=lengths)
+        grads = layer.backward(tape, np.ones_like(output))
+        results.append([layer(x, lengths=lengths)[0], output, grads.x, grads.flat])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")
