@@ -107,6 +107,8 @@ def _choices(
             split += (
                 f", {layer.bands.number} bands, {layer.bands.steps} of {layer.time} times in a task"
             )
+        if layer.apart:
+            split += ", each with states of its own"
         team = f"{plan.threads} threads share the {split}"
     elif threads > 1:
         team += f", less than {TEAM_WORK / 1e6:.0f} million for each of more or too little a step"

@@ -104,6 +104,11 @@ JOINED_BYTES = 3 << 13
 #: gives 25 GB/s to a core and vectors are wider, it is done always (Emerald Rapids).
 FETCHED_BYTES = 3 << 20
 
+#: Of a team that shares the rows, each thread's or band's states stand apart in pages of their own
+#: while it runs a block, if one time's h takes at most so many bytes: `fastrnn.kernels.apart`.
+APART_BYTES = 1 << 16
+PAGE = 1 << 12
+
 #: Bytes to which the workspace and its parts are aligned: a cache line, the widest vector.
 ALIGNMENT = 64
 
@@ -340,6 +345,13 @@ def plan_layer(
     packing = kept, size, vectors, unpacked > 0, unpacked_input, tokens, in_scan, x_bias, copies
     late = regions.add((1 + len(cell.early_kept)) * batch * hidden) if cell.late else 0
     delta = regions.add((block + 1) * batch * gates_hidden)
+    slots, others = (bands.steps or block) + 2, len(cell.states) - 1
+    rows_size = batch * hidden * (slots * directions + 2 * others)
+    in_pages = -(-rows_size * dtype.itemsize // PAGE) * PAGE // dtype.itemsize
+    stands_apart = (
+        size > 1 and not (whole or keep) and batch * hidden * dtype.itemsize <= APART_BYTES
+    )
+    apart_size = stands_apart * (in_pages + PAGE // dtype.itemsize)
     columns = padded(gates_hidden) // width
     shared = -(-columns // tile_width) if columns else 1
     layer = Layer(
@@ -402,6 +414,9 @@ def plan_layer(
         ),
         scratch=regions.add(size * scratch_size),
         scratch_size=scratch_size,
+        apart=regions.add((bands.number or size) * apart_size) if stands_apart else 0,
+        apart_size=apart_size,
+        apart_slots=slots,
     )
     numbers = np.array(flattened(layer), np.int64)
     return LayerPlan(layer, numbers, regions.size, size, kept, packing)

@@ -38,6 +38,7 @@ H_CARRIED = RAGGED = False
 RECURRENT = True
 input_parts: Any = None
 scan_forward: Any = None
+scan_apart: Any = None
 scan_row: Any = None
 scan_backward: Any = None
 stripes_of: Any = None
@@ -88,6 +89,10 @@ class Layer(NamedTuple):
     #: One for each thread of a team, so many elements apart.
     scratch: int
     scratch_size: int
+    #: Where each thread, or band, has states of its own, their elements, and slots of its h; or 0.
+    apart: int
+    apart_size: int
+    apart_slots: int
 
 
 def pack_forward(work, w_ih, w_hh, b_ih, b_hh, multiplies_h, team, p):
@@ -160,7 +165,11 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
         # read.
         if s.together:
             wait(team)
-        if s.row and not RAGGED:
+        if p.apart and team.size > 1 and not RAGGED:
+            scan_apart(h, memory, saved, work, p.apart + band * p.apart_size, scratch, place, w_hh,
+                       units, x_bias, r_bias, rests and i == 0, start, count, x, lengths, first_row,
+                       end_row, team, p)  # fmt: skip
+        elif s.row and not RAGGED:
             scan_row(h, memory, saved, work, scratch, work, place, units,
                      work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,
                      start, count, x, start * p.inputs, p.beside, team, s)  # fmt: skip
