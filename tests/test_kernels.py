@@ -17,12 +17,12 @@ from fastrnn.cells import LSTM
 from fastrnn.kernels import bound, jit, primitives
 from fastrnn.kernels.jit import dots_address, tile_address
 from fastrnn.kernels.panels import split_units
-from fastrnn.kernels.product import FAR
+from fastrnn.kernels.product import COLUMNS_OF_COPY, FAR, PANEL_BYTES, multiply_panel
 from fastrnn.kernels.team import ALONE
 from fastrnn.plan import BLOCK_ROWS, tile_shape
 from fastrnn.simd import dots
-from fastrnn.simd.cpu import lanes
-from fastrnn.simd.tile import K_BLOCK, product_scratch
+from fastrnn.simd.cpu import VECTOR_BYTES, lanes
+from fastrnn.simd.tile import K_BLOCK, ROWS_MAX, TURNED_TILES, product_scratch
 
 K_SUM = 4  # k of k*eps*(|A| @ |B|): sums in another order
 GUARD = 19  # numbers before and after every array, that nobody may touch
@@ -202,8 +202,46 @@ def test_product_of_rows_or_columns_that_are_far_apart(
         assert_product(dtype, rows, k, 150, a_transposed, gap=2 * FAR, planned=30)
         assert_product(dtype, rows, k, 301, a_transposed, add=True, gap=2 * FAR, planned=30)
     assert_product(dtype, 13, k, 1200, a_transposed, gap=2 * FAR, planned=30)
+    # Rows of several copies, the last of which is not full, and whose tiles are not all alike.
+    for rows in (TURNED_TILES * ROWS_MAX, 2 * TURNED_TILES * ROWS_MAX + 11):
+        assert_product(dtype, rows, k, COLUMNS_OF_COPY, a_transposed, gap=2 * FAR, planned=30)
     for few in range(1, 5):
         assert_product(dtype, few, k, 1200, a_transposed, gap=2 * FAR)
+
+
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no panels")
+@DTYPES
+@pytest.mark.parametrize("rows", [1, 6, 13])
+def test_a_panel_in_parts_is_the_whole_panel(rows: int, dtype: Any) -> None:
+    high, vectors = tile_shape(BLOCK_ROWS)
+    size = vectors * lanes(dtype)
+    k = 2 * (PANEL_BYTES // (vectors * VECTOR_BYTES)) + 7
+    a, panel = normal((rows, k), dtype), normal((2, k, size), dtype, 1)
+    c = np.full((rows + 1, size), np.nan, dtype)
+    flat = panel.reshape(-1)
+    multiply_panel(
+        c.reshape(-1), 0, size, a.reshape(-1), 0, k, flat, 0, k, rows, high, vectors,
+        k * size, k * size, tile_address(np.dtype(dtype)),
+    )  # fmt: skip
+    wide_a, wide = a.astype(np.float64), panel[0].astype(np.float64)
+    bound = K_SUM * eps(dtype) * (np.abs(wide_a) @ np.abs(wide))
+    assert (np.abs(c[:rows] - wide_a @ wide) <= bound).all()  # NaN fails
+    assert np.isnan(c[rows]).all()
+
+
+@DTYPES
+@pytest.mark.parametrize("add", [False, True])
+@pytest.mark.parametrize("columns", [1, 17, 128, 301])
+@pytest.mark.parametrize("rows", [0, 1, 40])
+def test_sums_of_columns_are_those_of_numpy(rows: int, columns: int, add: bool, dtype: Any) -> None:
+    a, before = normal((rows, columns + 3), dtype), normal((columns,), dtype, 1)
+    sums = np.full(columns + GUARD, MARK, dtype)
+    sums[:columns] = before if add else np.nan
+    primitives.column_sums(sums[:columns], a.reshape(-1), 1, columns + 3, rows, columns, add)
+    wide = np.vstack([a[:, 1 : columns + 1], before[None] * add]).astype(np.float64)
+    error = np.abs(sums[:columns] - wide.sum(axis=0))
+    assert (error <= K_SUM * eps(dtype) * np.abs(wide).sum(axis=0)).all()  # NaN fails
+    assert (sums[columns:] == MARK).all()
 
 
 @DTYPES

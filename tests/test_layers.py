@@ -482,6 +482,26 @@ def test_dropout_is_that_of_its_masks(cell: Any, dropout: float, dtype: Any) -> 
         assert_close(gradient, naive_grads[name], tolerance, name)
 
 
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda grads: pickle.loads(pickle.dumps(grads))]
+)
+def test_gradients_by_name_are_views_also_of_a_copy(duplicate: Any) -> None:
+    layer = fastrnn.LSTM(3, 5, seed=0)
+    _, _, tape = layer.forward(normal((4, 2, 3), np.float32))
+    grads = layer.backward(tape, normal((4, 2, 5), np.float32, 1))
+    again = duplicate(grads)
+    assert list(grads.params) == list(layer.params) == list(again.params)
+    for one in (grads, again):
+        assert one.params is one.params
+        one.flat[:] = np.arange(one.flat.size)
+        for name, view in layer.params.items():
+            assert one.params[name].shape == view.shape
+            assert np.shares_memory(one.params[name], one.flat)
+    assert not np.shares_memory(grads.flat, again.flat)
+    np.testing.assert_array_equal(again.x, grads.x)
+    assert repr(again).startswith("Grads(x=array(")
+
+
 @DTYPES
 def test_dropout_drops_its_share_in_training_and_nothing_in_inference(dtype: Any) -> None:
     share, sizes = 0.3, (3, 50, 2)
