@@ -15,7 +15,7 @@ from fastrnn.plan import (
     few_rows,
     plan_layer,
 )
-from fastrnn.teams import TEAM_WORK
+from fastrnn.teams import SHARED_BYTES, TEAM_ROWS, TEAM_WORK
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,14 @@ def _choices(
     team = f"one thread: {_millions(layer, columns, cell.recurrent)} million multiply-adds"
     if plan.threads > 1:
         split = "hidden units, meeting after every step" if scan.by_units else "rows of the batch"
+        if scan.by_units and scan.batch >= TEAM_ROWS * plan.threads:
+            read = of_state + of_input * (scan.inputs > 0)
+            split += f", which reads {_bytes(read)} of weights" * (read > SHARED_BYTES)
         if layer.bands.number:
             split += (
                 f", {layer.bands.number} bands, {layer.bands.steps} of {layer.time} times in a task"
             )
-        if layer.apart:
+        if layer.own:
             split += ", each with states of its own"
         team = f"{plan.threads} threads share the {split}"
     elif threads > 1:

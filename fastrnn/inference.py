@@ -157,5 +157,5 @@ class Inference(NamedTuple):
         wrong = np.flatnonzero(np.isnan(self.parameters.flat))
         cause = "they overflow"
         if wrong.size:
-            cause = f"{self.parameters.layout.owner(int(wrong[0]))} has nan"
+            cause = f"{self.parameters.places.owner(int(wrong[0]))} has nan"
         raise ValueError(f"the logits must be finite to sample from them: {cause}")

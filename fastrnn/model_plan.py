@@ -113,7 +113,7 @@ def plan_model(
 def model_offsets(parameters: Parameters, layers: int) -> Array:
     """Where the kernels find each layer's parameters and the head's; see `language_model`."""
     offsets = np.zeros(4 * (layers + 1), np.int64)
-    starts = parameters.layout.offsets[: 4 * layers + 3]
+    starts = parameters.places.offsets[: 4 * layers + 3]
     offsets[: len(starts)] = starts
     return offsets
 

@@ -70,7 +70,7 @@ class Views(dict[str, Array]):
         return array
 
 
-class Layout:
+class Places:
     """Where parameters lie in a flat buffer, and in the buffer of their gradients."""
 
     __slots__ = ("_forms", "_slices", "offsets", "specs")
@@ -85,7 +85,7 @@ class Layout:
         ]
 
     def __reduce__(self) -> Any:
-        return Layout, (self.specs,)
+        return Places, (self.specs,)
 
     def parts(self, flat: Array) -> list[Array]:
         """Each parameter of a buffer as one dimension."""
@@ -124,7 +124,7 @@ class Parameters:
     Attributes
     ----------
     flat : ndarray (size,)
-    layout : Layout
+    places : Places
     views : dict of str to ndarray
         Each parameter with its shape, a view of `flat`.
 
@@ -140,9 +140,9 @@ class Parameters:
         *,
         is_lent: bool = True,
     ) -> None:
-        self.layout = Layout(specs)
+        self.places = Places(specs)
         if flat is None:
-            flat = aligned_empty(self.layout.offsets[-1], dtype)
+            flat = aligned_empty(self.places.offsets[-1], dtype)
             flat[...] = 0
             self._is_lent, self.flat, self._shown = False, flat, _apart(flat)
         else:
@@ -155,12 +155,12 @@ class Parameters:
         self._views: Callable[[], Views | None] = _nothing
         self._each: weakref.WeakValueDictionary[str, Array] = weakref.WeakValueDictionary()
         self._version = next(_VERSIONS)
-        self.views = Views(self.layout.views(self.flat), self.specs)
+        self.views = Views(self.places.views(self.flat), self.specs)
 
     @property
     def specs(self) -> tuple[Spec, ...]:
         """What there is, in the order of the buffer."""
-        return self.layout.specs
+        return self.places.specs
 
     def renamed(self, name_of: Callable[[str], str]) -> Parameters:
         """The same values under other names."""
@@ -180,7 +180,7 @@ class Parameters:
         """`views` for users."""
         shown, views = self.shown(), self._views()
         if views is None:
-            fresh = self.layout.views(shown)
+            fresh = self.places.views(shown)
             same = {name: self._each.setdefault(name, view) for name, view in fresh.items()}
             views = Views(same, self.specs)
             self._views = weakref.ref(views)

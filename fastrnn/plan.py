@@ -104,9 +104,9 @@ JOINED_BYTES = 3 << 13
 #: gives 25 GB/s to a core and vectors are wider, it is done always (Emerald Rapids).
 FETCHED_BYTES = 3 << 20
 
-#: Of a team that shares the rows, each thread's or band's states stand apart in pages of their own
-#: while it runs a block, if one time's h takes at most so many bytes: `fastrnn.kernels.apart`.
-APART_BYTES = 1 << 16
+#: Of a team that shares the rows each thread, or band, has states of its own while it runs a block,
+#: if one time's h of a direction takes at most so many bytes: `fastrnn.kernels.own_states`.
+OWN_BYTES = 1 << 16
 PAGE = 1 << 12
 
 #: Bytes to which the workspace and its parts are aligned: a cache line, the widest vector.
@@ -300,19 +300,26 @@ def plan_layer(
         vectors = UNPACKED_VECTORS
     dot_rows = min(dots.ROWS_MAX, max(1, block * batch))
     panels = -(-padded(hidden) // width // max(vectors, back_vectors))
-    size, by_units = teams.team_size(
-        threads, cell, time, batch, 0 if tokens else inputs, hidden, panels,
-        recurrent_bytes if tokens else weight_bytes, more_work,
-    )  # fmt: skip
-    if beside:
-        _, vectors = scan_shape(batch, gates, wide=True)
-    beside = BESIDE and beside and weight_bytes // size < BESIDE_BELOW
     k_bytes = vectors * gates * VECTOR_BYTES
     multiplies_x = (
         cell.recurrent and gates > 1 and not (cell.late or unpacked or unpacked_input or tokens)
         and multiplied_in_scan(batch, weight_bytes, inputs * k_bytes) and not DISABLED
     )  # fmt: skip
     scan_bytes = weight_bytes if multiplies_x else recurrent_bytes
+    size, by_units = teams.team_size(
+        threads,
+        cell,
+        time,
+        batch,
+        0 if tokens else inputs,
+        hidden,
+        panels,
+        scan_bytes,
+        more_work,
+    )
+    if beside:
+        _, vectors = scan_shape(batch, gates, wide=True)
+    beside = BESIDE and beside and weight_bytes // size < BESIDE_BELOW
     joins = multiplies_x and not cell.apart and (inputs + hidden) * k_bytes <= JOINED_BYTES
     # The plain kernels scan all rows at once.
     together = by_units or unpacked_input
@@ -346,12 +353,9 @@ def plan_layer(
     late = regions.add((1 + len(cell.early_kept)) * batch * hidden) if cell.late else 0
     delta = regions.add((block + 1) * batch * gates_hidden)
     slots, others = (bands.steps or block) + 2, len(cell.states) - 1
-    rows_size = batch * hidden * (slots * directions + 2 * others)
-    in_pages = -(-rows_size * dtype.itemsize // PAGE) * PAGE // dtype.itemsize
-    stands_apart = (
-        size > 1 and not (whole or keep) and batch * hidden * dtype.itemsize <= APART_BYTES
-    )
-    apart_size = stands_apart * (in_pages + PAGE // dtype.itemsize)
+    # Room for all rows, and a page between: what belongs to other rows is never touched.
+    own_size = batch * hidden * (slots * directions + 2 * others) + PAGE // dtype.itemsize
+    owns = size > 1 and not (whole or keep) and batch * hidden * dtype.itemsize <= OWN_BYTES
     columns = padded(gates_hidden) // width
     shared = -(-columns // tile_width) if columns else 1
     layer = Layer(
@@ -414,9 +418,9 @@ def plan_layer(
         ),
         scratch=regions.add(size * scratch_size),
         scratch_size=scratch_size,
-        apart=regions.add((bands.number or size) * apart_size) if stands_apart else 0,
-        apart_size=apart_size,
-        apart_slots=slots,
+        own=regions.add((bands.number or size) * own_size) if owns else 0,
+        own_size=own_size,
+        own_slots=slots,
     )
     numbers = np.array(flattened(layer), np.int64)
     return LayerPlan(layer, numbers, regions.size, size, kept, packing)

@@ -165,13 +165,11 @@ def _drivers(cell: Cell, ragged: bool) -> Any:
 
 
 class Prepared(NamedTuple):
-    """A forward call of one direction, all that its sizes say."""
+    """The calls of one direction, all that its sizes say."""
 
     forward: Any
     backward: Any
-    threads: int
     plan: LayerPlan
-    dtype: np.dtype[Any]
     #: Shapes of `Kept`'s arrays, and their elements.
     memory: tuple[int, ...]
     memory_size: int
@@ -185,7 +183,7 @@ def prepared(
     directions: int, direction: int, tokens: bool, token_rows: bool, keep: bool,
     ragged: bool, threads: int, versioned: bool = False,
 ) -> Prepared:  # fmt: skip
-    """Prepare a forward call: `ragged` with lengths, `versioned` with the weights' version."""
+    """Prepare calls: `ragged` with lengths, `versioned` with the weights' version."""
     plan = plan_layer(
         cell, dtype, time, batch, inputs, hidden, directions=directions, direction=direction,
         tokens=tokens, token_rows=token_rows, keep=keep, repeated=not keep, versioned=versioned,
@@ -196,8 +194,7 @@ def prepared(
     saved = (time, batch, len(cell.saved) * scan.keep, hidden)
     drivers = _drivers(cell, ragged)
     return Prepared(
-        drivers.forward, drivers.backward, threads, plan, dtype, memory, math.prod(memory), saved,
-        math.prod(saved),
+        drivers.forward, drivers.backward, plan, memory, math.prod(memory), saved, math.prod(saved)
     )  # fmt: skip
 
 
@@ -209,7 +206,7 @@ class LayerCalls:
     """
 
     __slots__ = ("_calls", "_dtype", "_nothing", "_shapes", "_size", "_unit", "_user", "_x_size",
-                 "threads", "times")  # fmt: skip
+                 "output", "threads")  # fmt: skip
 
     def __init__(
         self, cell: Cell, dtype: np.dtype[Any], x: Input, hidden: int, directions: int, *,
@@ -227,7 +224,7 @@ class LayerCalls:
         slot = directions * self._unit
         self._size, self._x_size = (x.time + directions) * slot, x.time * x.batch * x.size
         #: Which numbers of h are the output.
-        self.times = slice(slot, (1 + x.time) * slot)
+        self.output = slice(slot, (1 + x.time) * slot)
         h = (x.time + directions, x.batch, directions, hidden)
         self._shapes = Shapes(h, self._calls[0].memory, self._calls[0].saved)
 
@@ -286,7 +283,7 @@ class LayerCalls:
         `allocate` gives the memory of the result.
         """
         dtype = self._dtype
-        d_x = allocate(self._x_size, dtype) if wants_x else empty(dtype)
+        d_x = allocate(self._x_size, dtype) if wants_x else self._nothing
         size = carry.size // len(weights)
         for direction, call in enumerate(self._calls):
             plan, w = call.plan, weights[direction]
@@ -304,15 +301,12 @@ class LayerCalls:
 
 def forward(
     cell: Cell, x: Input, states: States, hidden: int, weights: Sequence[Weights],
-    pool: WorkspacePool, *, keep: bool, threads: int | None = None,
+    pool: WorkspacePool, *, keep: bool,
 ) -> Kept:  # fmt: skip
-    """Run one layer from its initial states, in whose place its last ones are on return.
-
-    `threads` is the largest team, as `fastrnn.set_threads` says if None.
-    """
+    """Run one layer from its initial states, in whose place its last ones are on return."""
     calls = LayerCalls(
         cell, weights[0].weight_ih.dtype, x, hidden, len(weights), keep=keep, ragged=False,
-        threads=threads or get_threads(),
+        threads=get_threads(),
     )  # fmt: skip
     kept = calls.keeping()
     calls.forward(*states, x.floats, x.tokens, weights, pool, kept=kept)
@@ -338,7 +332,7 @@ def backward(
 def calls_of(
     cell: Cell, dtype: np.dtype[Any], x: Input, kept: Kept, threads: int, *, ragged: bool
 ) -> LayerCalls:
-    """Those that made what is kept, if they are known and nobody wants other threads since."""
+    """Those that made what is kept, if they are known and as many threads are wanted."""
     if kept.calls is not None and kept.calls.threads == threads:
         return kept.calls
     _, _, directions, hidden = kept.shapes.h

@@ -14,11 +14,12 @@ TEAM_WORK = 4_000_000
 STEP_WORK = 30_000
 #: Rows of the batch for each thread of a team that shares them, at least.
 TEAM_ROWS = 4
-#: A team shares the units of more weights, however large the batch: each thread then reads its own
-#: in every step, not all. On two cores LSTMs of 1024 units, batch 64, take 0.80 of the time at
-#: inference and 0.88 in training, batch 16 0.85 and 0.89, 256 0.93 and 1.00; GRUs 0.88 and 0.94. Of
-#: 8 MB and less it is 0.98 to 1.02, in training 0.99 to 1.1 (Zen 5), and who is slow is waited for.
-LARGE_BYTES = 1 << 23
+#: A team shares the units where a step reads more bytes of weights, however large the batch: each
+#: thread then reads its own, not all. On two cores LSTMs of 1024 units, batch 64, take 0.80 of the
+#: time at inference and 0.88 in training, batch 16 0.85 and 0.89, 256 0.93 and 1.00; GRUs 0.88 and
+#: 0.94. Of 8 MB and less it is 0.98 to 1.02, in training 0.99 to 1.1 (Zen 5), and who is slow is
+#: waited for.
+SHARED_BYTES = 1 << 23
 
 #: Multiply-adds of one task of a team's queue, some 60 us, where it makes no input parts: those are
 #: made for a whole block. With 10 us the fastest calls of 16 rows of an LSTM of 64 units took 1.26
@@ -34,11 +35,12 @@ MANY_ROWS = 32
 
 def team_size(
     threads: int, cell: Cell, time: int, batch: int, inputs: int, hidden: int, panels: int,
-    weight_bytes: int, more_work: int,
+    step_bytes: int, more_work: int,
 ) -> tuple[int, bool]:  # fmt: skip
     """How many of `threads` are worth waking, and whether they share the hidden units.
 
-    `more_work` is what multiply-adds the same call does besides this layer's.
+    `panels` are those of the units, `step_bytes` the weights' that a step reads, and `more_work`
+    is what multiply-adds the same call does besides this layer's.
     """
     step = batch * len(cell.gates) * hidden * hidden if cell.recurrent else 0
     work = time * (step + batch * len(cell.gates) * hidden * inputs) + more_work
@@ -47,7 +49,7 @@ def team_size(
         return 1, False
     # The gradient of a cell's own weights is a sum over the rows: who has the unit adds it.
     shares_rows = batch >= TEAM_ROWS * threads and not cell.weights
-    is_large = weight_bytes > LARGE_BYTES and panels >= threads and cell.recurrent
+    is_large = step_bytes > SHARED_BYTES and panels >= threads and cell.recurrent
     if shares_rows and (cell.late or not is_large):
         return threads, False
     threads = max(1, min(threads, panels, step // STEP_WORK))

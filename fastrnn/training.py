@@ -233,7 +233,7 @@ class Trainer:
     @property
     def gradients(self) -> dict[str, Array]:
         """The last step's gradients by name, before clipping; zeros of what is frozen."""
-        return self.parameters.layout.views(self._grads)
+        return self.parameters.places.views(self._grads)
 
     @property
     def tokens_per_step(self) -> int:
@@ -284,7 +284,7 @@ class Trainer:
             wrong = np.flatnonzero(~np.isfinite(self._grads))
             first = int(wrong[0])
             raise NonFiniteGradientError(
-                self.parameters.layout.owner(first), self.step + 1, float(self._grads[first])
+                self.parameters.places.owner(first), self.step + 1, float(self._grads[first])
             )
         return took
 

@@ -161,8 +161,8 @@ def test_large_weights_are_shared_by_units(
     lengths: Any, cell: Any, dtype: Any, monkeypatch: Any
 ) -> None:
     sizes, results = (5, 12, 9, 3 * 4 * lanes(dtype)), []
-    for limit in (fastrnn.teams.LARGE_BYTES, 0):
-        monkeypatch.setattr("fastrnn.teams.LARGE_BYTES", limit)
+    for limit in (fastrnn.teams.SHARED_BYTES, 0):
+        monkeypatch.setattr("fastrnn.teams.SHARED_BYTES", limit)
         plan.plan_layer.cache_clear()
         recurrence.prepared.cache_clear()
         planned = plan.plan_layer(cell, np.dtype(dtype), *sizes, threads=3)
@@ -184,6 +184,63 @@ def test_large_weights_are_shared_by_units(
 def test_large_batches_are_cut_into_bands(shape: Any) -> None:
     planned = [plan.plan_layer(LSTM, np.dtype(np.float32), *shape, threads=n) for n in (1, 2, 3)]
     assert [p.layer.bands.number > 0 for p in planned] == [False, True, True]
+    assert [p.layer.own > 0 for p in planned] == [False, True, True]
+
+
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")
+@pytest.mark.usefixtures("teams")
+def test_rows_of_a_team_have_states_of_their_own_where_that_pays(monkeypatch: Any) -> None:
+    def own(*shape: int, **more: Any) -> bool:
+        planned = plan.plan_layer(LSTM, np.dtype(np.float32), *shape, threads=2, **more)
+        assert planned.threads == 2
+        return planned.layer.own > 0
+
+    assert own(9, 12, 6, 40)
+    assert own(9, 12, 6, 40, directions=2, direction=1)
+    assert not own(9, 12, 6, 40, keep=True)
+    assert not own(7, 1, 5, 200)  # a team shares the units
+    monkeypatch.setattr(plan, "OWN_BYTES", 12 * 40 * 4 - 1)
+    plan.plan_layer.cache_clear()
+    assert not own(9, 12, 6, 40)
+
+
+@pytest.mark.skipif(PLAIN, reason="without the JIT there are no teams")
+@pytest.mark.usefixtures("teams")
+def test_a_plan_says_that_units_are_shared_for_their_weights(monkeypatch: Any) -> None:
+    layer = fastrnn.LSTM(9, 200, threads=2)
+    assert "rows of the batch" in str(layer.plan(5, 12))
+    monkeypatch.setattr("fastrnn.teams.SHARED_BYTES", 0)
+    monkeypatch.setattr("fastrnn.explain.SHARED_BYTES", 0)
+    plan.plan_layer.cache_clear()
+    assert "hidden units, meeting after every step, which reads 6" in str(layer.plan(5, 12))
+
+
+def test_a_call_like_one_before_sees_what_has_changed() -> None:
+    layer = fastrnn.LSTM(3, 5, seed=0)
+    x = normal((4, 4, 3), np.float32)
+    for change in (
+        lambda: None,
+        lambda: layer.load_state_dict(fastrnn.LSTM(3, 5, seed=1).state_dict()),
+        lambda: layer.flat.__setitem__(slice(3), 7.0),
+        lambda: setattr(layer, "threads", 1),
+        lambda: setattr(layer, "batch_first", True),
+    ):
+        for _ in range(2):
+            layer(x)
+        change()
+        fresh = fastrnn.LSTM(3, 5, batch_first=layer.batch_first)
+        fresh.load_state_dict(layer.state_dict())
+        np.testing.assert_array_equal(layer(x)[0], fresh(x)[0])
+
+
+@pytest.mark.skipif(fastrnn.get_threads() < 2, reason="there is one core")
+def test_other_threads_may_be_wanted_for_the_way_back() -> None:
+    layer = fastrnn.GRU(30, 200, seed=0, threads=2)
+    x, d_output = normal((20, 16, 30), np.float32), normal((20, 16, 200), np.float32, 1)
+    _, _, tape = layer.forward(x)
+    grads = layer.backward(tape, d_output)
+    layer.threads = 1
+    np.testing.assert_array_equal(layer.backward(tape, d_output).flat, grads.flat)
 
 
 @pytest.mark.usefixtures("teams")

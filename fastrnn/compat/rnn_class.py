@@ -152,7 +152,7 @@ class RNN(NamedWeights):
             to.flat[others:] = source.flat[others:]
 
     def _weights_of(self, parameters: Parameters, flat: Array) -> Weights:
-        w_ih, w_hh, bias = parameters.layout.parts(flat)[:3]
+        w_ih, w_hh, bias = parameters.places.parts(flat)[:3]
         absent = recurrence.empty(self.dtype)
         return Weights(w_ih, w_hh, bias, absent, absent)
 
@@ -177,7 +177,7 @@ class RNN(NamedWeights):
         last = np.empty((read.batch, self.hidden_size), self.dtype)
         kept = recurrence.forward(
             RNN_TANH, read, States(last.reshape(-1), 0, last.size, given=False), self.hidden_size,
-            [self._weights_of(held, held.flat)], self._pool, keep=keep, threads=None,
+            [self._weights_of(held, held.flat)], self._pool, keep=keep,
         )  # fmt: skip
         h = kept.output.swapaxes(0, 1) if self._every_step(read) else last
         logits = h @ self.Why.T + self.by
@@ -219,7 +219,7 @@ class RNN(NamedWeights):
         d = ((y - targets.reshape(shape)) / y.size).astype(self.dtype)
         kept = last[1]
         grads = np.empty_like(held.flat)
-        views = held.layout.views(grads)
+        views = held.places.views(grads)
         carry = np.zeros((1, 1, read.batch, self.hidden_size), self.dtype)
         d_output = recurrence.empty(self.dtype)
         if every:
@@ -383,7 +383,7 @@ class RNN(NamedWeights):
                 RNN_TANH, self.input_size, self.hidden_size, 1, self.output_size,
                 words, every, "sigmoid_cross_entropy",
             )  # fmt: skip
-            w_ih, w_hh, bias, out, out_bias, end = held.layout.offsets
+            w_ih, w_hh, bias, out, out_bias, end = held.places.offsets
             offsets = np.array([w_ih, w_hh, bias, end, out, out_bias])
             self._trainers[every, words] = Trainer(sizes, held, offsets, OPTIMIZERS["sgd"])
         return self._trainers[every, words]

@@ -133,7 +133,7 @@ class RNN(NamedWeights):
         inputs, hidden, classes = self._sizes
         width = lanes(self._dtype)
         columns = -(-hidden // width) * width
-        _, recurrent, bias, out, out_bias, _ = self._parameters.layout.offsets
+        _, recurrent, bias, out, out_bias, _ = self._parameters.places.offsets
         regions = Regions(self._dtype.itemsize)
         regions.add((steps + 1) * columns)
         self._plan = Phrases(

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from fastrnn.cells import Cell
 from fastrnn.kernels import (
-    apart,
     inputs,
     jit,
     language_model,
     layer,
     mlp,
+    own_states,
     phrases,
     pointwise,
     primitives,
@@ -96,8 +96,7 @@ def _bound_drivers(cell: Cell, ragged: bool) -> Drivers:
     names["hold"] = jit.bind(ragged_kernels.hold, inline=True, **names)
     names["leave_out"] = jit.bind(ragged_kernels.leave_out, **names)
     names["scan_forward"] = jit.bind(primitives.scan_forward, step=step, **names)
-    names["move_each"] = jit.bind(apart.move_others, **names)
-    names["scan_apart"] = jit.bind(apart.scan_apart, **names)
+    names["scan_own"] = jit.bind(own_states.scan_own, **names)
     names["scan_row"] = jit.bind(primitives.scan_row, **names)
     names["scan_backward"] = jit.bind(
         primitives.scan_backward, step=jit.bind(cell.backward), **names

@@ -38,7 +38,7 @@ H_CARRIED = RAGGED = False
 RECURRENT = True
 input_parts: Any = None
 scan_forward: Any = None
-scan_apart: Any = None
+scan_own: Any = None
 scan_row: Any = None
 scan_backward: Any = None
 stripes_of: Any = None
@@ -89,10 +89,11 @@ class Layer(NamedTuple):
     #: One for each thread of a team, so many elements apart.
     scratch: int
     scratch_size: int
-    #: Where each thread, or band, has states of its own, their elements, and slots of its h; or 0.
-    apart: int
-    apart_size: int
-    apart_slots: int
+    #: Where each thread, or band, has states of its own while it runs a block, or 0; the elements
+    #: of each, and the slots of its h.
+    own: int
+    own_size: int
+    own_slots: int
 
 
 def pack_forward(work, w_ih, w_hh, b_ih, b_hh, multiplies_h, team, p):
@@ -165,10 +166,10 @@ def run_forward(h, memory, saved, work, x, tokens, lengths, w_ih, w_hh, units, t
         # read.
         if s.together:
             wait(team)
-        if p.apart and team.size > 1 and not RAGGED:
-            scan_apart(h, memory, saved, work, p.apart + band * p.apart_size, scratch, place, w_hh,
-                       units, x_bias, r_bias, rests and i == 0, start, count, x, lengths, first_row,
-                       end_row, team, p)  # fmt: skip
+        if p.own and team.size > 1 and not RAGGED:
+            scan_own(h, memory, saved, work, p.own + band * p.own_size, scratch, place, w_hh, units,
+                     x_bias, r_bias, rests and i == 0, start, count, x, lengths, first_row,
+                     end_row, team, p)  # fmt: skip
         elif s.row and not RAGGED:
             scan_row(h, memory, saved, work, scratch, work, place, units,
                      work, p.recurrent_panels, x_bias, r_bias, rests and i == 0,
@@ -295,11 +296,13 @@ def run_backward(d_w_ih, d_w_hh, d_b_ih, d_b_hh, d_units, d_x, add_x, carry, wan
         if d_b_ih.size:
             column_sums(d_b_ih[first:end], work, x_delta + skipped + first, gates_hidden,
                         rows, end - first, i > 0)  # fmt: skip
-        if d_b_hh.size and d_b_ih.size and not APART:
-            copy(d_b_hh, first, d_b_ih, first, end - first)
-        elif d_b_hh.size:
-            column_sums(d_b_hh[first:end], work, r_delta + skipped + first, gates_hidden,
-                        rows, end - first, i > 0)  # fmt: skip
+        if d_b_hh.size:
+            # Both have the same deltas unless gates are apart.
+            if APART or not d_b_ih.size:
+                column_sums(d_b_hh[first:end], work, r_delta + skipped + first, gates_hidden,
+                            rows, end - first, i > 0)  # fmt: skip
+            else:
+                copy(d_b_hh, first, d_b_ih, first, end - first)
         first_step = r_delta + (count * step if reverse else 0)
         wait(team)
     if LATE and wants_state and blocks:

@@ -95,7 +95,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         names = [["weight_ih"], ["weight_hh"], ["bias_ih"], ["bias_hh"], [*self.cell.weights]]
         return [
             [
-                self._parameters.layout.span([f"{name}_l{layer}{end}" for name in group])
+                self._parameters.places.span([f"{name}_l{layer}{end}" for name in group])
                 for group in names
             ]
             for layer in range(self.num_layers)
@@ -131,7 +131,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         """
         if state is None and lengths is None and self._is_plain(x):
             # As most calls, of a shape that has come before: 1 us sooner.
-            found = self._calls.get((x.shape, self.threads or get_threads()))
+            found = self._calls.get((x.shape, self._team))
             if found is not None:
                 output, ends = found(x.ravel(), self._parameters.version())
                 return output, self._state_out(ends, True)
@@ -163,7 +163,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         told, allocate = ways(ragged)
         run = self._prepared(current, keep=True, ragged=told is not None)
         tape = Tape(self._parameters, batched, ragged)
-        ends = run.begin(states)
+        ends = run.initial_states(states)
         flat = ends.ravel()
         for layer, (calls, weights, first, stride) in enumerate(run.layers):
             kept = calls.keeping()
@@ -173,12 +173,12 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             )  # fmt: skip
             tape.inputs.append(current)
             tape.kept.append(kept)
-            floats = h[calls.times]
+            floats = h[calls.output]
             if layer < self.num_layers - 1:
                 if self.dropout:
                     tape.masks.append(self._mask(run.output))
                     floats = floats * tape.masks[-1].reshape(-1)
-                current = run.between(floats)
+                current = run.as_input(floats)
         output = floats.reshape(run.output)
         if ragged:
             output = self._padded(ragged, output, states, keep=True)
@@ -244,7 +244,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         told, allocate = ways(ragged)
         flat = recurrence.new(self._parameters.flat.size, self.dtype, self._pool.gradients)
         carries, unit = carry.ravel(), carry.size // self.num_layers
-        threads = self.threads or get_threads()
+        threads = self._team
         for layer in reversed(range(self.num_layers)):
             if layer < self.num_layers - 1 and tape.masks:
                 # In padding is anything.
@@ -270,7 +270,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             d_initial = self._state_out(carry.swapaxes(0, 1), tape.batched)
         if ragged:
             ragged.give_back()
-        return Grads(d_x, d_initial, flat, self._parameters.layout)
+        return Grads(d_x, d_initial, flat, self._parameters.places)
 
     def stream(
         self, batch: int = 1, *, readout: tuple[ArrayLike, ArrayLike | None] | None = None
@@ -321,7 +321,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             f"{self!r} on x ({time}, {batch}, {self.input_size})", self.cell, self.dtype,
             check_integer("time", time, least=0), check_integer("batch", batch, least=0),
             sizes, self.hidden_size, self.directions,
-            keep=training, threads=self.threads or get_threads(),
+            keep=training, threads=self._team,
         )  # fmt: skip
 
     def _call_ragged(
@@ -346,7 +346,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
 
     def _prepared(self, x: Input, *, keep: bool, ragged: bool = False) -> PreparedLayers:
         """What runs inputs of the shape of `x`, for training if they `keep`."""
-        threads = self.threads or get_threads()
+        threads = self._team
         # Inference of floats has the shortest, that of most calls.
         key: tuple[Any, ...] = ((x.time, x.batch, x.size), threads)
         if x.is_tokens or keep or ragged:
@@ -389,6 +389,11 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         kept = np.random.default_rng(seed).random(shape, np.float32) >= self.dropout
         mask: Array = kept * self.dtype.type(1 / (1 - self.dropout) if self.dropout < 1 else 0)
         return mask
+
+    @property
+    def _team(self) -> int:
+        """How many threads a call may use."""
+        return self.threads or get_threads()
 
     def _weights(self, layer: int) -> list[Weights]:
         if layer not in self._own_weights:

@@ -44,13 +44,13 @@ class PreparedLayers:
                 versioned=not keep, layer=layer,
             )  # fmt: skip
             self.layers.append((calls, of_layer, layer * directions * unit, rows * unit))
-            x = self.between(x.floats)
+            x = self.as_input(recurrence.empty(dtype))
 
-    def between(self, floats: Array) -> Input:
+    def as_input(self, floats: Array) -> Input:
         """The output of a layer as the next one's input."""
         return Input(*self.output, False, floats, self._no_tokens)
 
-    def begin(self, states: Sequence[Array] | None) -> Array:
+    def initial_states(self, states: Sequence[Array] | None) -> Array:
         """The initial states (S, L * D, N, H), to become the last ones; not set if None."""
         ends = np.empty(self._states, self._dtype)
         if states is not None:
@@ -73,7 +73,7 @@ class PreparedLayers:
         weights, 0 if it is not known; `lengths` and `allocate` are as `LayerCalls.forward` has
         them.
         """
-        ends = self.begin(states)
+        ends = self.initial_states(states)
         flat, given = ends.ravel(), states is not None
         if tokens is None:
             tokens = self._no_tokens
@@ -82,5 +82,5 @@ class PreparedLayers:
                 flat, first, stride, given, floats, tokens, weights, self._pool, version, lengths,
                 allocate,
             )  # fmt: skip
-            floats, tokens = h[calls.times], self._no_tokens
+            floats, tokens = h[calls.output], self._no_tokens
         return floats.reshape(self.output), ends

@@ -121,7 +121,7 @@ class OneStep(FixedSizes, HasParameters, Generic[State]):
         grads = self._layer.backward(tape, None, d_last, wants_x=wants_x, wants_state=wants_state)
         x = None if grads.x is None else grads.x[0]
         state = None if grads.state is None else self._as_step(grads.state)
-        return Grads(x, state, grads.flat, self._parameters.layout)
+        return Grads(x, state, grads.flat, self._parameters.places)
 
     def _as_sequence(self, x: ArrayLike, state: Any) -> tuple[Array, Any]:
         """The layer's arguments."""

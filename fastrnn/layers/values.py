@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastrnn.checks import Array
 from fastrnn.layers.lengths import Ragged
-from fastrnn.params import Layout, Parameters
+from fastrnn.params import Parameters, Places
 from fastrnn.recurrence import Input, Kept
 
 #: One array, or one for each state of the cell.
@@ -61,21 +61,26 @@ class Grads(Generic[State]):
         All parameters' gradients, in the order of ``layer.flat``.
     """
 
-    __slots__ = ("_layout", "_params", "flat", "state", "x")
+    __slots__ = ("_flat", "_params", "_places", "state", "x")
 
-    def __init__(self, x: Array | None, state: State | None, flat: Array, layout: Layout) -> None:
-        self.x, self.state, self.flat, self._layout = x, state, flat, layout
+    def __init__(self, x: Array | None, state: State | None, flat: Array, places: Places) -> None:
+        self.x, self.state, self._flat, self._places = x, state, flat, places
         self._params: dict[str, Array] | None = None
+
+    @property
+    def flat(self) -> Array:
+        """All parameters' gradients, in the order of ``layer.flat``: change them in place."""
+        return self._flat
 
     @property
     def params(self) -> dict[str, Array]:
         """By the parameters' names: views of `flat`, made when they are first looked at."""
         if self._params is None:
-            self._params = self._layout.views(self.flat)
+            self._params = self._places.views(self.flat)
         return self._params
 
     def __reduce__(self) -> Any:
-        return Grads, (self.x, self.state, self.flat, self._layout)
+        return Grads, (self.x, self.state, self.flat, self._places)
 
     def __repr__(self) -> str:
         return f"Grads(x={self.x!r}, state={self.state!r}, params={self.params!r})"

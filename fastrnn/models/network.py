@@ -101,7 +101,7 @@ class SequenceNetwork:
         """Let the layers lie in the buffer of all parameters; gradients are laid out like it."""
         self.layer.move_to(self.flat[: self._inner])
         self.grads = np.zeros_like(self.flat)
-        self._grad_views = self.parameters.layout.views(self.grads)
+        self._grad_views = self.parameters.places.views(self.grads)
 
     @property
     def flat(self) -> Array:
@@ -175,7 +175,7 @@ class SequenceNetwork:
 
     def _decayed(self) -> Integers:
         """Where the weights lie that L2 draws to zero: all but biases and words' vectors."""
-        offsets = self.parameters.layout.offsets
+        offsets = self.parameters.places.offsets
         spans = [
             offsets[i : i + 2]
             for i, spec in enumerate(self.parameters.specs)
@@ -305,7 +305,7 @@ class SequenceNetwork:
         )
         if not math.isfinite(norm):
             first = int(np.flatnonzero(~np.isfinite(self.grads))[0])
-            name = self.parameters.layout.owner(first)
+            name = self.parameters.places.owner(first)
             raise NonFiniteGradientError(name, self.done + 1, float(self.grads[first]))
         self.done += 1
         return loss

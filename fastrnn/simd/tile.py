@@ -60,7 +60,7 @@ def gates_together(gates: int) -> int:
 PLAIN, AHEAD, TURNED = range(3)
 #: Widest tile of which A may be turned: that of large products.
 TURNED_VECTORS = cpu.ACCUMULATORS // ROWS_MAX
-#: Tiles whose rows of a turned A are copied together: whole cache lines of each column.
+#: Tiles whose rows of a turned A are copied together: some three cache lines of each column.
 TURNED_TILES = 8
 
 

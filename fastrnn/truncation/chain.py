@@ -89,7 +89,7 @@ class Unrolled(Generic[State]):
 
     def grads(self, flat: Array, x: Array | None, state: State) -> Grads[State]:
         """Gradients, those by the parameters from their buffer."""
-        return Grads(x, state, flat, self.layer._parameters.layout)
+        return Grads(x, state, flat, self.layer._parameters.places)
 
 
 class Sum(Generic[State]):
