@@ -104,11 +104,6 @@ JOINED_BYTES = 3 << 13
 #: gives 25 GB/s to a core and vectors are wider, it is done always (Emerald Rapids).
 FETCHED_BYTES = 3 << 20
 
-#: Of a team that shares the rows each thread, or band, has states of its own while it runs a block,
-#: if one time's h of a direction takes at most so many bytes: `fastrnn.kernels.own_states`.
-OWN_BYTES = 1 << 16
-PAGE = 1 << 12
-
 #: Bytes to which the workspace and its parts are aligned: a cache line, the widest vector.
 ALIGNMENT = 64
 
@@ -353,9 +348,8 @@ def plan_layer(
     late = regions.add((1 + len(cell.early_kept)) * batch * hidden) if cell.late else 0
     delta = regions.add((block + 1) * batch * gates_hidden)
     slots, others = (bands.steps or block) + 2, len(cell.states) - 1
-    # Room for all rows, and a page between: what belongs to other rows is never touched.
-    own_size = batch * hidden * (slots * directions + 2 * others) + PAGE // dtype.itemsize
-    owns = size > 1 and not (whole or keep) and batch * hidden * dtype.itemsize <= OWN_BYTES
+    own_size = batch * hidden * (slots * directions + 2 * others) + teams.PAGE // dtype.itemsize
+    owns = size > 1 and not (whole or keep) and batch * hidden * dtype.itemsize <= teams.OWN_BYTES
     columns = padded(gates_hidden) // width
     shared = -(-columns // tile_width) if columns else 1
     layer = Layer(

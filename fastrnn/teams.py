@@ -21,6 +21,12 @@ TEAM_ROWS = 4
 #: waited for.
 SHARED_BYTES = 1 << 23
 
+#: Of a team that shares the rows each thread, or band, has states of its own while it runs a block,
+#: if one time's h of a direction takes at most so many bytes (`fastrnn.kernels.own_states`): room for
+#: all rows and a page between; what belongs to other rows is never touched.
+OWN_BYTES = 1 << 16
+PAGE = 1 << 12
+
 #: Multiply-adds of one task of a team's queue, some 60 us, where it makes no input parts: those are
 #: made for a whole block. With 10 us the fastest calls of 16 rows of an LSTM of 64 units took 1.26
 #: of the time of rows that are a thread's own, with 30 and 60 us 1.03 and 1.04 (Zen 3). With fewer

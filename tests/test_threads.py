@@ -199,7 +199,7 @@ def test_rows_of_a_team_have_states_of_their_own_where_that_pays(monkeypatch: An
     assert own(9, 12, 6, 40, directions=2, direction=1)
     assert not own(9, 12, 6, 40, keep=True)
     assert not own(7, 1, 5, 200)  # a team shares the units
-    monkeypatch.setattr(plan, "OWN_BYTES", 12 * 40 * 4 - 1)
+    monkeypatch.setattr("fastrnn.teams.OWN_BYTES", 12 * 40 * 4 - 1)
     plan.plan_layer.cache_clear()
     assert not own(9, 12, 6, 40)
 

@@ -138,7 +138,8 @@ def multiply_panel(c, c_offset, c_stride, a, a_offset, a_stride, panels, panel_o
     Meanwhile the `follows_size` elements of `panels` from `follows` on are brought nearer.
     """
     step_bytes = vectors * VECTOR_BYTES
-    if k * step_bytes <= PANEL_BYTES:
+    # One tile reads it once. That of one row would add in another order, too.
+    if rows <= tile_rows or k * step_bytes <= PANEL_BYTES:
         _multiply_steps(c, c_offset, c_stride, a, a_offset, a_stride, panels, panel_offset, k,
                         False, rows, tile_rows, vectors, follows, follows_size,
                         address)  # fmt: skip

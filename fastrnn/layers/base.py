@@ -75,7 +75,7 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             self.directions * (self.num_layers - 1) + self.num_layers * self.cell.recurrent
         )
         self._parameters = Parameters(self._specs(), self.dtype)
-        self._spans = self._find_spans()
+        self._spans = self._find_spans(self._parameters.places)
         self._own_weights: dict[int, list[Weights]] = {}
         self._calls: dict[tuple[Any, ...], PreparedLayers] = {}
         self._pool = WorkspacePool()
@@ -89,18 +89,6 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
         flat[...] = self.flat
         self._parameters = Parameters(self._parameters.specs, self.dtype, flat)
         self._own_weights, self._calls = {}, {}
-
-    def _find_spans(self) -> list[list[slice]]:
-        """Where the `Weights` of each layer and direction lie in the flat buffer."""
-        names = [["weight_ih"], ["weight_hh"], ["bias_ih"], ["bias_hh"], [*self.cell.weights]]
-        return [
-            [
-                self._parameters.places.span([f"{name}_l{layer}{end}" for name in group])
-                for group in names
-            ]
-            for layer in range(self.num_layers)
-            for end in ("", "_reverse")[: self.directions]
-        ]
 
     def __call__(
         self, x: ArrayLike | OneHot, state: Any = None, lengths: ArrayLike | None = None
@@ -400,13 +388,6 @@ class Recurrent(FixedSizes, HasParameters, Layouts[State]):
             parts = self._weights_in(self._parameters.flat, layer)
             self._own_weights[layer] = [Weights._make(of_direction) for of_direction in parts]
         return self._own_weights[layer]
-
-    def _weights_in(self, flat: Array, layer: int) -> list[list[Array]]:
-        """What lies in `flat` as a layer's `Weights` do, of each direction."""
-        first = layer * self.directions
-        return [
-            [flat[span] for span in spans] for spans in self._spans[first : first + self.directions]
-        ]
 
     def __getstate__(self) -> dict[str, Any]:
         # A deep copy has parameters of its own.

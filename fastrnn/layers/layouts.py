@@ -18,7 +18,7 @@ from fastrnn.checks import (
     readable,
 )
 from fastrnn.layers.values import OneHot, State
-from fastrnn.params import Spec
+from fastrnn.params import Places, Spec
 from fastrnn.recurrence import Input
 
 
@@ -34,6 +34,7 @@ class Layouts(Generic[State]):
     directions: int
     batch_first: bool
     dtype: np.dtype[Any]
+    _spans: list[list[slice]]
 
     def _specs(self) -> list[Spec]:
         hidden, gates = self.hidden_size, len(self.cell.gates)
@@ -54,6 +55,22 @@ class Layouts(Generic[State]):
                     specs.append(Spec(f"bias_hh_{end}", (rows,), f"({factor}H,)"))
                 specs += [Spec(f"{name}_{end}", (hidden,), "(H,)") for name in self.cell.weights]
         return specs
+
+    def _find_spans(self, places: Places) -> list[list[slice]]:
+        """Where the `Weights` of each layer and direction lie in the flat buffer."""
+        names = [["weight_ih"], ["weight_hh"], ["bias_ih"], ["bias_hh"], [*self.cell.weights]]
+        return [
+            [places.span([f"{name}_l{layer}{end}" for name in group]) for group in names]
+            for layer in range(self.num_layers)
+            for end in ("", "_reverse")[: self.directions]
+        ]
+
+    def _weights_in(self, flat: Array, layer: int) -> list[list[Array]]:
+        """What lies in `flat` as a layer's `Weights` do, of each direction."""
+        first = layer * self.directions
+        return [
+            [flat[span] for span in spans] for spans in self._spans[first : first + self.directions]
+        ]
 
     def _is_plain(self, x: Any) -> TypeGuard[Array]:
         """Whether `x` is an input (T, N, I) as kernels take it."""
