@@ -22,8 +22,8 @@ TEAM_ROWS = 4
 SHARED_BYTES = 1 << 23
 
 #: Of a team that shares the rows each thread, or band, has states of its own while it runs a block,
-#: if one time's h of a direction takes at most so many bytes (`fastrnn.kernels.own_states`): room for
-#: all rows and a page between; what belongs to other rows is never touched.
+#: if one time's h of a direction takes at most so many bytes: `fastrnn.kernels.own_states`. Each
+#: has room for all rows, and a page between; what belongs to others is never touched.
 OWN_BYTES = 1 << 16
 PAGE = 1 << 12
 
