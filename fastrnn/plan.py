@@ -302,16 +302,8 @@ def plan_layer(
     )  # fmt: skip
     scan_bytes = weight_bytes if multiplies_x else recurrent_bytes
     size, by_units = teams.team_size(
-        threads,
-        cell,
-        time,
-        batch,
-        0 if tokens else inputs,
-        hidden,
-        panels,
-        scan_bytes,
-        more_work,
-    )
+        threads, cell, time, batch, 0 if tokens else inputs, hidden, panels, scan_bytes, more_work
+    )  # fmt: skip
     if beside:
         _, vectors = scan_shape(batch, gates, wide=True)
     beside = BESIDE and beside and weight_bytes // size < BESIDE_BELOW

@@ -1,12 +1,13 @@
 """Some steps of some of a team's rows on states of their own.
 
 Where threads write their rows of h and of the other states into the same pages, each one's
-prefetchers fetch the other's lines, which must then be taken back before each store. Between cores
-that share no third-level cache that takes long: two of them took 1.04 of the time of one for 16
-rows of an RNN of 64 units, T 400, and 0.74 for 32 rows of an LSTM; with arrays of their own 0.61
-and 0.53 (Zen 5). Each thread, or band, therefore has its own states for the steps of a block, and h
-goes where it belongs after the last of them. Between cores that share that cache the copies cost 2
-% of the time, of RNNs of 64 units 6.
+prefetchers fetch the other's lines, which must then be taken back before each store. In one stretch
+of time, presumably between cores without a common third-level cache, two threads took 1.04 of the
+time of one for 16 rows of an RNN of 64 units and 0.74 for 32 rows of an LSTM; in a trial with whole
+arrays of their own 0.61 and 0.53 (Zen 5). Each thread, or band, therefore has its own states for
+the steps of a block, and h goes where it belongs after the last of them. That form was measured
+only between cores that share the cache, where the copies cost 2 % of the time, of RNNs of 64 units
+6.
 """
 
 from __future__ import annotations

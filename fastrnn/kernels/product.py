@@ -28,14 +28,16 @@ from fastrnn.simd.vector import add_each, all_zero, lanes_of
 #: (Zen 5).
 BLOCK_BYTES = second_cache() // 2
 #: Bytes of one panel that all rows are multiplied by before the rest of it. The gradients' scan of
-#: an LSTM of 1024 units, whose panels are 1 MB, then runs at 0.85 of the peak, not 0.77 (Zen 5).
+#: an LSTM of 1024 units, whose panels are 1 MB, then runs at 0.84 of the peak, not 0.79
+#: (``bench/limits.py recurrent``; Zen 5).
 PANEL_BYTES = second_cache() // 4
 #: Columns of A this many elements apart fall into few sets of the caches: the rows of some tiles
 #: are copied side by side where C has enough columns to share them. The weight gradients of LSTMs
-#: of 256, 512 and 1024 units then run at 0.92, 0.92 and 0.89 of the peak, not 0.82, 0.80 and 0.78
+#: of 256, 512 and 1024 units then run at 0.90, 0.89 and 0.87 of the peak, not 0.82, 0.80 and 0.78
 #: (Zen 5).
 FAR, COLUMNS_OF_COPY = 512, 256
-#: Vectors of a row that are summed together: one at a time takes four times as long.
+#: Vectors of a row that are summed together: one at a time takes 1.7 to 2.6 times as long
+#: with 256 to 512 columns, 9 times with 2048 (Zen 5).
 SUMS = 8
 
 
