@@ -54,7 +54,7 @@ print(json.dumps({
     "output": output.ravel().tolist(),
     "weights": {k: v.tolist() for k, v in layer.params.items()},
     "seconds": jit.compile_seconds(),
-    "tiles_from_cache": [t.cache_hits for t in jit._C_FUNCTIONS],
+    "tiles_from_cache": [sum(f.stats.cache_hits.values()) for f in jit._FAMILIES],
     "package": fastrnn.__file__,
 }))
 """

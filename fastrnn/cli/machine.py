@@ -75,7 +75,7 @@ def peak_gflops(dtype: str) -> float | None:
         return None
     pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
     run_tile = ctypes.CFUNCTYPE(
-        None, pointer, size, pointer, size, size, pointer, size, size, pointer, size, size
+        None, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size
     )(address)
     rows, vectors = 6, 2
     width = vectors * lanes(dtype)
@@ -84,7 +84,7 @@ def peak_gflops(dtype: str) -> float | None:
 
     def seconds(k: int, calls: int = 200) -> float:
         of_panel = panel.ctypes.data
-        operands = (c.ctypes.data, width, a.ctypes.data, 0, 0, of_panel, k, 0, of_panel)
+        operands = (c.ctypes.data, width, a.ctypes.data, 0, of_panel, k, 0, of_panel, 0)
         start = time.perf_counter()
         for _ in range(calls):
             run_tile(*operands, rows, vectors)

@@ -112,62 +112,46 @@ def entry(template: Callable[..., Any], *made_from: Any, **names: Any) -> Any:
 
 @functools.cache
 def tile_address(dtype: np.dtype[Any]) -> int:
-    """Address of the compiled tiles of one precision, 0 without the JIT.
+    """Address of the compiled tiles of one precision, 0 without the JIT."""
+    from fastrnn.simd.tile import tiles
 
-    Kernels call them through it: compiled into each kernel, at each level of calls, they took
-    three quarters of the time of a first compilation.
-    """
-    if DISABLED:
-        return 0
-    from fastrnn.simd.tile import run_tile, run_tile_signature
-
-    return _address(run_tile, run_tile_signature(numba.from_dtype(dtype)))
+    return _address(tiles, dtype)
 
 
 @functools.cache
 def dots_address(dtype: np.dtype[Any]) -> int:
     """Address of the compiled dot products of one precision, as `tile_address`."""
-    if DISABLED:
-        return 0
-    from fastrnn.simd.dots import run_dots, run_dots_signature
+    from fastrnn.simd.dots import all_dots
 
-    return _address(run_dots, run_dots_signature(numba.from_dtype(dtype)))
+    return _address(all_dots, dtype)
 
 
 @functools.cache
 def row_address(dtype: np.dtype[Any]) -> int:
-    """Address of the compiled `fastrnn.simd.row.run_row` of one precision, as `tile_address`."""
-    if DISABLED:
-        return 0
-    from fastrnn.simd.row import run_row, run_row_signature
+    """Address of the compiled `fastrnn.simd.row.rows` of one precision, as `tile_address`."""
+    from fastrnn.simd.row import rows
 
-    return _address(run_row, run_row_signature(numba.from_dtype(dtype)))
+    return _address(rows, dtype)
 
 
 @functools.cache
 def beside_address(dtype: np.dtype[Any]) -> int:
-    """Address of the compiled `fastrnn.simd.row.run_beside`, as `tile_address`."""
+    """Address of the compiled `fastrnn.simd.row.besides`, as `tile_address`."""
+    from fastrnn.simd.row import besides
+
+    return _address(besides, dtype)
+
+
+def _address(family: Callable[..., Any], dtype: np.dtype[Any]) -> int:
     if DISABLED:
         return 0
-    from fastrnn.simd.row import run_beside, run_beside_signature
-
-    return _address(run_beside, run_beside_signature(numba.from_dtype(dtype)))
-
-
-def _address(function: Callable[..., Any], signature: Any) -> int:
-    copy = _copy(function, {})
-    copy.__qualname__ = f"{function.__name__}_{_sources_digest().hex()[:16]}"
-    _announce_compilation()
-    start = time.perf_counter()
-    compiled = numba.cfunc(signature, cache=True)(copy)
-    if not compiled.cache_hits:  # Numba reports no event for a C function.
-        _notice.seconds += time.perf_counter() - start
-    _C_FUNCTIONS.append(compiled)
-    return int(compiled.address)
+    compiled = entry(family)
+    _FAMILIES.append(compiled)
+    return int(compiled(dtype.type(0)))
 
 
-#: Compiled C functions, kept alive as long as their addresses are in use.
-_C_FUNCTIONS: list[Any] = []
+#: What gave addresses: the code there lives as long.
+_FAMILIES: list[Any] = []
 
 
 def _copy(function: Callable[..., Any], names: dict[str, Any]) -> types.FunctionType:

@@ -9,6 +9,7 @@ copied: with H = 1024 and batch 1, packing the weights takes as long as five tim
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -17,7 +18,7 @@ from numba.extending import intrinsic
 
 from fastrnn.simd import cpu
 from fastrnn.simd.memory import load_some, pointer
-from fastrnn.simd.tile import MicroKernel
+from fastrnn.simd.microkernel import MicroKernel, call_family, family
 from fastrnn.simd.vector import INT, Vector, llvm_intrinsic
 
 #: Tallest tile, in rows, and the columns of the wide ones.
@@ -51,9 +52,9 @@ class _Dots(MicroKernel):
         super().__init__(
             module,
             f"fastrnn.dots.{vector.dtype}.{rows}x{columns}",
-            [element, INT, element, INT, element, INT, INT, INT],
+            [element, INT, element, INT, element, INT, INT, INT, INT, INT],
         )
-        self.c, self.ldc, a, lda, self.b, self.ldb, self.k, count = self.function.args
+        self.c, self.ldc, a, lda, self.b, self.ldb, self.k, count, *_ = self.function.args
         builder = self.builder
         self.row = [builder.gep(a, [builder.mul(lda, INT(r))]) for r in range(rows)]
         self.loop([INT(0)], count, 1, self._tile)
@@ -110,50 +111,24 @@ class _Dots(MicroKernel):
         return builder.call(reduce, [kind.element(-0.0), sums[0]], fastmath=("reassoc",))
 
 
-@intrinsic
-def dots_family(
-    typing_context: Any,
-    c: Any,
-    c_stride: Any,
-    a: Any,
-    a_stride: Any,
-    b: Any,
-    b_stride: Any,
-    k: Any,
-    rows: Any,
-    columns: Any,
-    count: Any,
-) -> Any:
-    """All shapes of one precision, on pointers; see `dots`."""
-    size = types.intp
-    vector = Vector(c.dtype)
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        shape = builder.add(builder.mul(args[7], INT(COLUMNS_OF_ONE + 1)), args[8])
-        done = builder.append_basic_block("dots.done")
-        switch = builder.switch(shape, done)
-        for r, columns in shapes():
-            case = builder.append_basic_block(f"dots.{r}x{columns}")
-            switch.add_case(INT(r * (COLUMNS_OF_ONE + 1) + columns), case)
-            builder.position_at_end(case)
-            builder.call(_Dots(builder.module, vector, r, columns).function, [*args[:7], args[9]])
-            builder.branch(done)
-        builder.position_at_end(done)
-        return context.get_dummy_value()
-
-    return types.void(c, size, a, size, b, size, size, size, size, size), generate
+def _write_dots(module: ir.Module, vector: Vector) -> dict[int, ir.Function]:
+    return {
+        rows * (COLUMNS_OF_ONE + 1) + columns: _Dots(module, vector, rows, columns).function
+        for rows, columns in shapes()
+    }
 
 
-def run_dots(c, c_stride, a, a_stride, b, b_stride, k, rows, columns, count):
-    """`dots_family` as a C function, whose address the kernels get."""
-    dots_family(c, c_stride, a, a_stride, b, b_stride, k, rows, columns, count)
+def _dots_key(builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
+    rows, columns = arguments[-2:]
+    return builder.add(builder.mul(rows, INT(COLUMNS_OF_ONE + 1)), columns)
 
 
-def run_dots_signature(dtype: Any) -> Any:
-    """Numba's signature of `run_dots`."""
-    number = types.CPointer(dtype)
-    size = types.intp
-    return types.void(number, size, number, size, number, size, size, size, size, size)
+_all_dots = family(_write_dots, _dots_key)
+
+
+def all_dots(number):
+    """Address of all dot products of the precision of `number`; see `dots`."""
+    return _all_dots(number)
 
 
 @intrinsic
@@ -176,7 +151,7 @@ def dots(
 ) -> Any:
     """C = A @ B^T for `count` tiles side by side; see the module's text.
 
-    `address` is that of `run_dots`. Offsets and strides count elements; `rows` and `columns` must
+    `address` is that of `all_dots`. Offsets and strides count elements; `rows` and `columns` must
     be one of `shapes`.
     """
     size = types.intp
@@ -186,9 +161,9 @@ def dots(
         c_at, a_at, b_at = (
             pointer(context, builder, args[i], sig.args[i], args[i + 1]) for i in (1, 4, 7)
         )
-        operands = [c_at, args[3], a_at, args[6], b_at, *args[9:]]
-        kind = ir.FunctionType(ir.VoidType(), [x.type for x in operands])
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), operands)
+        k, rows, columns, count = args[10:]
+        operands = [c_at, args[3], a_at, args[6], b_at, args[9], k, count, rows, columns]
+        call_family(builder, args[0], operands)
         return context.get_dummy_value()
 
     return types.void(*arguments), generate

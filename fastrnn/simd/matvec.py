@@ -14,7 +14,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from fastrnn.simd.memory import load_at, load_some, pointer, store_at, store_some
-from fastrnn.simd.tile import MicroKernel
+from fastrnn.simd.microkernel import MicroKernel
 from fastrnn.simd.vector import INT, Vector, llvm_intrinsic, splat
 
 #: Independent sums that hide the latency of FMA.

@@ -10,6 +10,7 @@ serves `ROWS` rows. Both sum in the order of `fastrnn.simd.tile`: the same bits.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -17,7 +18,8 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from fastrnn.simd.memory import load_at, load_some, pointer, store_at, store_some
-from fastrnn.simd.tile import K_BLOCK, UNROLL, VECTORS_MAX, MicroKernel, row_order
+from fastrnn.simd.microkernel import MicroKernel, call_family, family
+from fastrnn.simd.tile import K_BLOCK, UNROLL, VECTORS_MAX, row_order
 from fastrnn.simd.vector import INT, Vector, llvm_intrinsic, splat
 
 #: Rows of the other product.
@@ -197,96 +199,30 @@ class _RowBeside(_RowKernel):
                     store_some(builder, vector, place, total, self.left)
 
 
-@intrinsic
-def row_family(
-    typing_context: Any,
-    c: Any,
-    c_stride: Any,
-    group: Any,
-    h: Any,
-    panel: Any,
-    k: Any,
-    count: Any,
-    forward: Any,
-    vectors: Any,
-) -> Any:
-    """`_Row` of all widths of one precision, on pointers; see `row_product`."""
-    size = types.intp
-    return types.void(c, size, size, c, c, size, size, size, size), _switch(_Row, c.dtype, 1)
+def _write_rows(module: ir.Module, vector: Vector) -> dict[int, ir.Function]:
+    return {v: _Row(module, vector, v).function for v in range(1, VECTORS_MAX + 1)}
 
 
-@intrinsic
-def beside_family(
-    typing_context: Any,
-    c: Any,
-    c_stride: Any,
-    group: Any,
-    h: Any,
-    panel: Any,
-    k: Any,
-    z: Any,
-    z_stride: Any,
-    left: Any,
-    x: Any,
-    x_stride: Any,
-    column: Any,
-    column_stride: Any,
-    x_k: Any,
-    vectors: Any,
-) -> Any:
-    """`_RowBeside` of all widths of one precision, on pointers; see `beside_product`."""
-    size = types.intp
-    arguments = (c, size, size, c, c, size, c, size, size, c, size, c, size, size, size)
-    return types.void(*arguments), _switch(_RowBeside, c.dtype, 0)
+def _write_besides(module: ir.Module, vector: Vector) -> dict[int, ir.Function]:
+    return {v: _RowBeside(module, vector, v).function for v in range(VECTORS_MAX + 1)}
 
 
-def _switch(kind: Any, dtype: Any, least: int) -> Any:
-    vector = Vector(dtype)
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        done = builder.append_basic_block("row.done")
-        switch = builder.switch(args[-1], done)
-        for vectors in range(least, VECTORS_MAX + 1):
-            case = builder.append_basic_block(f"row.{vectors}")
-            switch.add_case(INT(vectors), case)
-            builder.position_at_end(case)
-            builder.call(kind(builder.module, vector, vectors).function, args, tail=True)
-            builder.branch(done)
-        builder.position_at_end(done)
-        return context.get_dummy_value()
-
-    return generate
+def _vectors(builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
+    return arguments[-1]
 
 
-def run_row(c, c_stride, group, h, panel, k, count, forward, vectors):
-    """`row_family` as a C function, as `fastrnn.simd.tile.run_tile`."""
-    row_family(c, c_stride, group, h, panel, k, count, forward, vectors)
+_rows = family(_write_rows, _vectors)
+_besides = family(_write_besides, _vectors)
 
 
-def run_row_signature(dtype: Any) -> Any:
-    """Numba's signature of `run_row`."""
-    number, size = types.CPointer(dtype), types.intp
-    return types.void(number, size, size, number, number, size, size, size, size)
+def rows(number):
+    """Address of `_Row` of all widths, of the precision of `number`; see `row_product`."""
+    return _rows(number)
 
 
-def run_beside(
-    c, c_stride, group, h, panel, k, z, z_stride, left, x, x_stride, column, column_stride, x_k,
-    vectors,
-):  # fmt: skip
-    """`beside_family` as a C function."""
-    beside_family(
-        c, c_stride, group, h, panel, k, z, z_stride, left, x, x_stride, column, column_stride, x_k,
-        vectors,
-    )  # fmt: skip
-
-
-def run_beside_signature(dtype: Any) -> Any:
-    """Numba's signature of `run_beside`."""
-    number, size = types.CPointer(dtype), types.intp
-    return types.void(
-        number, size, size, number, number, size, number, size, size, number, size, number, size,
-        size, size,
-    )  # fmt: skip
+def besides(number):
+    """Address of `_RowBeside` of all widths; see `beside_product`."""
+    return _besides(number)
 
 
 @intrinsic
@@ -308,7 +244,7 @@ def row_product(
 ) -> Any:
     """c = h @ panel for `count` panels; `forward` or from the last one on.
 
-    `address` is that of `run_row`. Of a panel's vectors each `group` stands `c_stride` elements
+    `address` is that of `rows`. Of a panel's vectors each `group` stands `c_stride` elements
     behind the one before; the next panel's first group follows the first of this one.
     """
     size = types.intp
@@ -319,7 +255,7 @@ def row_product(
             pointer(context, builder, args[i], sig.args[i], args[i + 1]) for i in (1, 5, 7)
         )
         operands = [c_at, *args[3:5], h_at, panel_at, args[9], *args[11:], args[10]]
-        _call(builder, args[0], operands)
+        call_family(builder, args[0], operands)
         return context.get_dummy_value()
 
     return types.void(*arguments), generate
@@ -353,7 +289,7 @@ def beside_product(
 ) -> Any:
     """c = h @ panel as `row_product` of one, and `ROWS` rows of Z = X @ column.
 
-    `address` is that of `run_beside`; `vectors` may be none. Row k of the column, a vector, stands
+    `address` is that of `besides`; `vectors` may be none. Row k of the column, a vector, stands
     `column_stride` elements behind the one before; of each row of Z the first `left` numbers are
     set, a vector at most.
     """
@@ -372,12 +308,7 @@ def beside_product(
             c_at, *args[3:5], h_at, panel_at, args[9], z_at, *args[13:15], x_at, args[17],
             column_at, *args[20:], args[10],
         ]  # fmt: skip
-        _call(builder, args[0], operands)
+        call_family(builder, args[0], operands)
         return context.get_dummy_value()
 
     return types.void(*arguments), generate
-
-
-def _call(builder: ir.IRBuilder, address: ir.Value, operands: list[ir.Value]) -> None:
-    kind = ir.FunctionType(ir.VoidType(), [x.type for x in operands])
-    builder.call(builder.inttoptr(address, kind.as_pointer()), operands)

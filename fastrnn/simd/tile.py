@@ -12,7 +12,7 @@ and a switch chooses among them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -21,6 +21,7 @@ from numba.extending import intrinsic, register_jitable
 
 from fastrnn.simd import cpu
 from fastrnn.simd.memory import load_at, pointer, prefetch, store_at
+from fastrnn.simd.microkernel import MicroKernel, call_family, family
 from fastrnn.simd.vector import INT, Vector, llvm_intrinsic, splat
 
 #: Steps of k in one turn of the loop, at most.
@@ -105,58 +106,6 @@ def row_order(vectors: int) -> tuple[int, int]:
     return chains, UNROLL // 2 if vectors * UNROLL > LOADS_MAX else UNROLL
 
 
-class MicroKernel:
-    """Writes one LLVM function that works on pointers."""
-
-    def __init__(self, module: ir.Module, name: str, arguments: list[ir.Type]) -> None:
-        signature = ir.FunctionType(ir.VoidType(), arguments)
-        self.function = ir.Function(module, signature, name=name)
-        self.function.linkage = "internal"
-        self.function.attributes.add("noinline")
-        for argument in self.function.args:
-            if isinstance(argument.type, ir.PointerType):
-                argument.add_attribute("noalias")
-        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
-
-    def loop(
-        self,
-        start: list[ir.Value],
-        end: ir.Value,
-        step: int,
-        body: Callable[..., list[ir.Value]],
-    ) -> list[ir.Value]:
-        """Emit ``for k in range(start[0], end, step)`` and return what it carries, k first.
-
-        ``body(*carried)`` emits one turn and returns what it carries but k.
-        """
-        builder = self.builder
-        before = builder.block
-        head, turn, after = (
-            self.function.append_basic_block(name) for name in ("head", "body", "after")
-        )
-        builder.branch(head)
-        builder.position_at_end(head)
-        carried = [builder.phi(value.type) for value in start]
-        for phi, value in zip(carried, start):
-            phi.add_incoming(value, before)
-        builder.cbranch(builder.icmp_signed("<", carried[0], end), turn, after)
-        builder.position_at_end(turn)
-        values = body(*carried)
-        for phi, value in zip(carried, [builder.add(carried[0], INT(step)), *values]):
-            phi.add_incoming(value, builder.block)
-        builder.branch(head).set_metadata("llvm.loop", self._as_written())
-        builder.position_at_end(after)
-        return carried
-
-    def _as_written(self) -> ir.MDValue:
-        """The mark of a loop that LLVM must not unroll: how far, it does not know."""
-        module = self.function.module
-        rule = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
-        mark = ir.MDValue(module, [], str(len(module.metadata)))
-        mark.operands = (mark, rule)  # What marks a loop names itself first.
-        return mark
-
-
 class _Tile(MicroKernel):
     """The function of one tile shape."""
 
@@ -172,9 +121,10 @@ class _Tile(MicroKernel):
         super().__init__(
             module,
             f"fastrnn.tile.{vector.dtype}.{form}.{rows}x{vectors}",
-            [element, INT, element, INT, element, INT, ir.IntType(1), element],
+            [element, INT, element, INT, element, INT, INT, element, INT, INT, INT],
         )
-        (self.c, self.ldc, a, lda, self.panel, self.k, self.add, self.ahead) = self.function.args
+        (self.c, self.ldc, a, lda, self.panel, self.k, self.add, self.ahead,
+         *_) = self.function.args  # fmt: skip
         row_stride, self.step = (INT(1), lda) if form == TURNED else (lda, INT(1))
         self.row = [
             self.builder.gep(a, [self.builder.mul(row_stride, INT(r))]) for r in range(rows)
@@ -194,7 +144,8 @@ class _Tile(MicroKernel):
         for chain in range(1, self.chains):
             part = sums[chain * self.sums : (chain + 1) * self.sums]
             sums[: self.sums] = [builder.fadd(x, y) for x, y in zip(sums, part)]
-        with builder.if_else(self.add) as (then, otherwise):
+        adds = builder.icmp_signed("!=", self.add, INT(0))
+        with builder.if_else(adds) as (then, otherwise):
             with then:
                 self._store(sums, add=True)
             with otherwise:
@@ -284,60 +235,31 @@ class _Tile(MicroKernel):
                 store_at(builder, vector, address, value)
 
 
-@intrinsic
-def tile_family(
-    typing_context: Any,
-    c: Any,
-    c_stride: Any,
-    a: Any,
-    a_stride: Any,
-    form: Any,
-    panel: Any,
-    k: Any,
-    add: Any,
-    ahead: Any,
-    rows: Any,
-    vectors: Any,
-) -> Any:
-    """All tiles of one precision, on pointers; see `tile`."""
-    size = types.intp
-    vector = Vector(c.dtype)
-
-    def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        adds = builder.icmp_signed("!=", args[7], INT(0))
-        operands = [*args[:4], *args[5:7], adds, args[8]]
-        key = builder.add(builder.mul(args[4], INT(ROWS_MAX + 1)), args[9])
-        key = builder.add(builder.mul(key, INT(VECTORS_MAX + 1)), args[10])
-        done = builder.append_basic_block("tile.done")
-        switch = builder.switch(key, done)
-        tiles = {
-            (f, r, v): _Tile(builder.module, vector, f, r, v).function
-            for f in (PLAIN, AHEAD, TURNED)
-            for r, v in shapes(f)
-        }
-        stand_ins = {(AHEAD, r, v): tiles[PLAIN, r, v] for r, v in shapes(PLAIN)}
-        for (f, r, v), function in (stand_ins | tiles).items():
-            case = builder.append_basic_block(f"tile.{f}.{r}x{v}")
-            switch.add_case(INT((f * (ROWS_MAX + 1) + r) * (VECTORS_MAX + 1) + v), case)
-            builder.position_at_end(case)
-            builder.call(function, operands)
-            builder.branch(done)
-        builder.position_at_end(done)
-        return context.get_dummy_value()
-
-    return types.void(c, size, a, size, size, panel, size, size, panel, size, size), generate
+def _write_tiles(module: ir.Module, vector: Vector) -> dict[int, ir.Function]:
+    tiles = {
+        (form, rows, vectors): _Tile(module, vector, form, rows, vectors).function
+        for form in (PLAIN, AHEAD, TURNED)
+        for rows, vectors in shapes(form)
+    }
+    stand_ins = {(AHEAD, *shape): tiles[(PLAIN, *shape)] for shape in shapes(PLAIN)}
+    return {
+        (form * (ROWS_MAX + 1) + rows) * (VECTORS_MAX + 1) + vectors: function
+        for (form, rows, vectors), function in (stand_ins | tiles).items()
+    }
 
 
-def run_tile(c, c_stride, a, a_stride, form, panel, k, add, ahead, rows, vectors):
-    """`tile_family` as a C function, whose address the kernels get: compiled once, not in each."""
-    tile_family(c, c_stride, a, a_stride, form, panel, k, add, ahead, rows, vectors)
+def _tile_key(builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
+    form, rows, vectors = arguments[-3:]
+    key = builder.add(builder.mul(form, INT(ROWS_MAX + 1)), rows)
+    return builder.add(builder.mul(key, INT(VECTORS_MAX + 1)), vectors)
 
 
-def run_tile_signature(dtype: Any) -> Any:
-    """Numba's signature of `run_tile`."""
-    number = types.CPointer(dtype)
-    size = types.intp
-    return types.void(number, size, number, size, size, number, size, size, number, size, size)
+_tiles = family(_write_tiles, _tile_key)
+
+
+def tiles(number):
+    """Address of all tiles of the precision of `number`; see `tile`."""
+    return _tiles(number)
 
 
 @intrinsic
@@ -361,7 +283,7 @@ def tile(
 ) -> Any:
     """C = A @ panel, or C += A @ panel where `add`; see the module's text.
 
-    `address` is that of `run_tile`. Offsets and strides count elements; `rows` and `vectors` must
+    `address` is that of `tiles`. Offsets and strides count elements; `rows` and `vectors` must
     be in ``shapes(form)``, in those of `PLAIN` for `AHEAD`; otherwise C stays as it is. `a_stride`
     is that of the rows of A, or of the columns if it is `TURNED`. From `ahead_offset` on, some
     lines of `panels` are brought into the second-level cache meanwhile:
@@ -380,10 +302,9 @@ def tile(
         )
         adds = context.cast(builder, args[11], types.boolean, size)
         operands = [
-            c_at, args[3], a_at, args[6], args[7], panel_at, args[10], adds, ahead, *args[13:]
+            c_at, args[3], a_at, args[6], panel_at, args[10], adds, ahead, args[7], *args[13:]
         ]  # fmt: skip
-        kind = ir.FunctionType(ir.VoidType(), [x.type for x in operands])
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), operands)
+        call_family(builder, args[0], operands)
         return context.get_dummy_value()
 
     return types.void(*arguments), generate
