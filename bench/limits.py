@@ -528,22 +528,23 @@ def beside(options: argparse.Namespace) -> Iterator[Row]:
     from fastrnn import plan, recurrence
     from fastrnn.simd import cpu
 
-    def built(problem: Problem, wanted: bool) -> Any:
-        """A layer that has run once, and keeps how."""
-        was, cpu.BESIDE = cpu.BESIDE, cpu.BESIDE and wanted
+    def built(problem: Problem, wanted: bool) -> tuple[Any, bool]:
+        """A layer that has run once, and keeps how; whether its scan makes input parts."""
+        was, cpu.BESIDE = cpu.BESIDE, wanted
         plan.plan_layer.cache_clear()
         recurrence.prepared.cache_clear()
         layer = make_layer(problem)
         layer(problem.x)
+        plan_of_first = layer.plan(*problem.x.shape[:2]).parts[0].plan
         cpu.BESIDE = was
-        return layer
+        return layer, bool(plan_of_first.layer.beside.address)
 
     sizes = [(100, 128, 128), (100, 256, 256), (50, 512, 512), (100, 512, 128), (25, 65, 100)]
     for cell, (steps, inputs, hidden) in itertools.product(options.cell, sizes):
         problem = make_problem(cell, Shape(steps, 1, inputs, hidden))
-        layers = {name: built(problem, name == "beside") for name in ("before", "beside")}
-        plans = layers["beside"].plan(steps, 1).parts
-        if not plans[0].plan.layer.beside.address:
+        layers = {"before": built(problem, False)[0]}
+        layers["beside"], makes = built(problem, True)
+        if not makes:
             continue
         calls = {name: calls_of(layer, problem)["infer"] for name, layer in layers.items()}
         agree(calls["beside"](), calls["before"](), f"beside, {cell}, {hidden}")

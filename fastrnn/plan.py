@@ -284,7 +284,7 @@ def plan_layer(
     )
     one_row = batch == 1 and cell.recurrent and not (cell.late or unpacked)
     beside = (
-        one_row and time >= LEAST_STEPS and not (tokens or unpacked_input)
+        BESIDE and one_row and time >= LEAST_STEPS and not (tokens or unpacked_input)
         and BESIDE_INPUTS <= inputs <= BESIDE_RATIO * hidden and recurrent_bytes > BESIDE_BYTES
     )  # fmt: skip
     # As in layers of other inputs, which have the same team.
@@ -306,7 +306,7 @@ def plan_layer(
     )  # fmt: skip
     if beside:
         _, vectors = scan_shape(batch, gates, wide=True)
-    beside = BESIDE and beside and weight_bytes // size < BESIDE_BELOW
+    beside = beside and weight_bytes // size < BESIDE_BELOW
     joins = multiplies_x and not cell.apart and (inputs + hidden) * k_bytes <= JOINED_BYTES
     # The plain kernels scan all rows at once.
     together = by_units or unpacked_input

@@ -98,16 +98,13 @@ def test_both_products_are_those_that_are_made_alone(
 
 
 @pytest.fixture
-def anywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """Scans make input parts whatever the sizes and the CPU; afterwards plans are as before."""
+def beside(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Scans make input parts whatever the CPU; afterwards plans are as before."""
 
     def forget() -> None:
         plan.plan_layer.cache_clear()
         recurrence.prepared.cache_clear()
 
-    monkeypatch.setattr(plan, "BESIDE_BYTES", 0)
-    monkeypatch.setattr(plan, "BESIDE_INPUTS", 1)
-    monkeypatch.setattr(plan, "UNPACKED_ROWS", 0)
     monkeypatch.setattr(cpu, "BESIDE", True)
     forget()
     yield monkeypatch
@@ -115,7 +112,17 @@ def anywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     forget()
 
 
-@pytest.mark.skipif(not cpu.BESIDE, reason="there are too few registers")
+@pytest.fixture
+def anywhere(beside: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """They make them whatever the sizes."""
+    beside.setattr(plan, "BESIDE_BYTES", 0)
+    beside.setattr(plan, "BESIDE_INPUTS", 1)
+    beside.setattr(plan, "UNPACKED_ROWS", 0)
+    beside.setattr(plan, "REREAD_BELOW", 0)  # panels as wide with it and without
+    return beside
+
+
+@pytest.mark.usefixtures("beside")
 def test_it_is_done_where_it_pays() -> None:
     def made(cell: str, time: int, batch: int, inputs: int, hidden: int, **more: Any) -> bool:
         layer = getattr(fastrnn, cell)(inputs, hidden, **more)

@@ -43,8 +43,10 @@ STORES_LINES = _AVX512
 #: AVX-512 has 32: batch 64, H = 1024 runs at 110 GF/s of 117, with AVX2's tile at 100 (Zen 4).
 ACCUMULATORS = 24 if _AVX512 else 12
 
-#: Whether registers are left for rows of another product beside one row's: `fastrnn.simd.row`.
-BESIDE = _AVX512
+#: Whether rows of another product are multiplied beside one row: `fastrnn.simd.row`. With AVX-512
+#: registers are left for them. On Intel's cores it loses: LSTMs and GRUs of 100 to 512 units then
+#: take 1.00 to 1.40 of the time at batch 1 (``bench/limits.py beside``; Emerald Rapids).
+BESIDE = _AVX512 and name().startswith("znver")
 
 
 def lanes(dtype: np.typing.DTypeLike) -> int:
