@@ -94,9 +94,9 @@ def family(
             choose = ir.IRBuilder(chooser.append_basic_block("entry"))
             none = chooser.append_basic_block("none")
             switch = choose.switch(key(choose, chooser.args), none)
-            for number, function in cases.items():
+            for case, function in cases.items():
                 block = chooser.append_basic_block("case")
-                switch.add_case(INT(number), block)
+                switch.add_case(INT(case), block)
                 choose.position_at_end(block)
                 choose.call(function, chooser.args, tail=True)
                 choose.ret_void()
