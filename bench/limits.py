@@ -522,7 +522,10 @@ def lengths(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def beside(options: argparse.Namespace) -> Iterator[Row]:
-    """Inference of one sequence over that with its whole input product before the scan."""
+    """Inference of one sequence over that with its whole input product before the scan.
+
+    There panels are as the plan has them then, narrow ones of 16 to 192 KB of recurrent weights.
+    """
     from shapes import Shape, make_problem
 
     from fastrnn import plan, recurrence
@@ -533,10 +536,12 @@ def beside(options: argparse.Namespace) -> Iterator[Row]:
         was, cpu.BESIDE = cpu.BESIDE, wanted
         plan.plan_layer.cache_clear()
         recurrence.prepared.cache_clear()
-        layer = make_layer(problem)
-        layer(problem.x)
-        plan_of_first = layer.plan(*problem.x.shape[:2]).parts[0].plan
-        cpu.BESIDE = was
+        try:
+            layer = make_layer(problem)
+            layer(problem.x)
+            plan_of_first = layer.plan(*problem.x.shape[:2]).parts[0].plan
+        finally:
+            cpu.BESIDE = was
         return layer, bool(plan_of_first.layer.beside.address)
 
     sizes = [(100, 128, 128), (100, 256, 256), (50, 512, 512), (100, 512, 128), (25, 65, 100)]

@@ -22,7 +22,7 @@ from fastrnn.kernels.team import ALONE
 from fastrnn.plan import BLOCK_ROWS, tile_shape
 from fastrnn.simd import dots
 from fastrnn.simd.cpu import VECTOR_BYTES, lanes
-from fastrnn.simd.tile import K_BLOCK, ROWS_MAX, TURNED_TILES, product_scratch
+from fastrnn.simd.tile import K_BLOCK, ROWS_MAX, TURNED_TILES, VECTORS_MAX, product_scratch, shapes
 
 K_SUM = 4  # k of k*eps*(|A| @ |B|): sums in another order
 GUARD = 19  # numbers before and after every array, that nobody may touch
@@ -88,6 +88,19 @@ def assert_product(
     assert (c_memory[outside] == MARK).all()
     for part in (slice(0, GUARD), slice(scratch - GUARD, scratch), slice(work.size - GUARD, None)):
         assert np.isnan(work[part]).all()
+
+
+@pytest.mark.skipif(PLAIN, reason="the plain kernels have no tiles")
+@DTYPES
+def test_a_shape_without_a_tile_leaves_what_is_there(dtype: Any) -> None:
+    rows, vectors, k = ROWS_MAX, VECTORS_MAX, 5
+    assert (rows, vectors) not in shapes()
+    wide = vectors * lanes(dtype)
+    c = np.full(rows * wide, MARK, dtype)
+    a, panel = np.ones(rows * k, dtype), np.ones(k * wide, dtype)
+    multiply_panel(c, 0, wide, a, 0, k, panel, 0, k, rows, rows, vectors, 0, 0,
+                   tile_address(np.dtype(dtype)))  # fmt: skip
+    assert (c == MARK).all()
 
 
 @given(

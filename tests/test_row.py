@@ -123,7 +123,7 @@ def anywhere(beside: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.usefixtures("beside")
-def test_it_is_done_where_it_pays() -> None:
+def test_sizes_for_which_it_is_done() -> None:
     def made(cell: str, time: int, batch: int, inputs: int, hidden: int, **more: Any) -> bool:
         layer = getattr(fastrnn, cell)(inputs, hidden, **more)
         part = layer.plan(time, batch).parts[0]
@@ -145,6 +145,34 @@ def test_it_is_done_where_it_pays() -> None:
     assert not made("GRU", 100, 1, 128, 128, reset_after=False)
     tokens = plan.plan_layer(fastrnn.cells.LSTM, np.dtype("f4"), 100, 1, 128, 128, tokens=True)
     assert not tokens.layer.beside.address
+
+
+@pytest.mark.parametrize("time", [LEAST_STEPS - 1, LEAST_STEPS])
+def test_elsewhere_panels_are_narrow(time: int, beside: pytest.MonkeyPatch) -> None:
+    def layer() -> Any:
+        plan.plan_layer.cache_clear()
+        return plan.plan_layer(fastrnn.cells.LSTM, np.dtype("f4"), time, 1, 65, 100).layer
+
+    makes = layer()
+    beside.setattr(cpu, "BESIDE", False)
+    alone = layer()
+    assert not alone.beside.address
+    assert bool(makes.beside.address) == (time == LEAST_STEPS)
+    narrow, _ = (plan.scan_shape(1, 4, wide=wide)[1] for wide in (False, True))
+    assert alone.scan.width == narrow
+    assert makes.scan.width == plan.scan_shape(1, 4, wide=time == LEAST_STEPS)[1]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "host", "told"),
+    [(None, "znver4", "znver4"), ("host", "znver4", "znver4"), ("haswell", "znver4", "haswell")],
+)
+def test_name_of_the_cpu(
+    chosen: str | None, host: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu.config, "CPU_NAME", chosen)
+    monkeypatch.setattr(cpu.llvm, "get_host_cpu_name", lambda: host)
+    assert cpu.name() == told
 
 
 def _five(a: Any, b: Any, c: Any, d: Any, e: Any, h: Any) -> Any:

@@ -63,7 +63,7 @@ def versions() -> dict[str, str]:
 
 
 def peak_gflops(dtype: str) -> float | None:
-    """10^9 sums and products a second of one core, by the kernels' largest tile; None without JIT.
+    """10^9 sums and products a second of one core, by a tile of 6 x 2 vectors; None without JIT.
 
     A quarter of the product is timed too and taken off, and with it the call from Python (1 us).
     """
@@ -74,7 +74,7 @@ def peak_gflops(dtype: str) -> float | None:
     if not address:
         return None
     pointer, size = ctypes.c_void_p, ctypes.c_ssize_t
-    run_tile = ctypes.CFUNCTYPE(
+    tile = ctypes.CFUNCTYPE(
         None, pointer, size, pointer, size, pointer, size, size, pointer, size, size, size
     )(address)
     rows, vectors = 6, 2
@@ -87,7 +87,7 @@ def peak_gflops(dtype: str) -> float | None:
         operands = (c.ctypes.data, width, a.ctypes.data, 0, of_panel, k, 0, of_panel, 0)
         start = time.perf_counter()
         for _ in range(calls):
-            run_tile(*operands, rows, vectors)
+            tile(*operands, rows, vectors)
         return (time.perf_counter() - start) / calls
 
     # Others use the machine too: the best of many short runs met them least.

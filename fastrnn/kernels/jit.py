@@ -112,34 +112,37 @@ def entry(template: Callable[..., Any], *made_from: Any, **names: Any) -> Any:
 
 @functools.cache
 def tile_address(dtype: np.dtype[Any]) -> int:
-    """Address of the compiled tiles of one precision, 0 without the JIT."""
-    from fastrnn.simd.tile import tiles
+    """Address of the compiled tiles of one precision, 0 without the JIT.
 
-    return _address(tiles, dtype)
+    `fastrnn.simd.microkernel` says why kernels call them through it.
+    """
+    from fastrnn.simd.tile import tile_family
+
+    return _address(tile_family, dtype)
 
 
 @functools.cache
 def dots_address(dtype: np.dtype[Any]) -> int:
     """Address of the compiled dot products of one precision, as `tile_address`."""
-    from fastrnn.simd.dots import all_dots
+    from fastrnn.simd.dots import dots_family
 
-    return _address(all_dots, dtype)
+    return _address(dots_family, dtype)
 
 
 @functools.cache
 def row_address(dtype: np.dtype[Any]) -> int:
-    """Address of the compiled `fastrnn.simd.row.rows` of one precision, as `tile_address`."""
-    from fastrnn.simd.row import rows
+    """Address of the compiled rows of one precision, as `tile_address`."""
+    from fastrnn.simd.row import row_family
 
-    return _address(rows, dtype)
+    return _address(row_family, dtype)
 
 
 @functools.cache
 def beside_address(dtype: np.dtype[Any]) -> int:
-    """Address of the compiled `fastrnn.simd.row.besides`, as `tile_address`."""
-    from fastrnn.simd.row import besides
+    """Address of the compiled rows beside which others are multiplied, as `tile_address`."""
+    from fastrnn.simd.row import beside_family
 
-    return _address(besides, dtype)
+    return _address(beside_family, dtype)
 
 
 def _address(family: Callable[..., Any], dtype: np.dtype[Any]) -> int:
@@ -150,7 +153,7 @@ def _address(family: Callable[..., Any], dtype: np.dtype[Any]) -> int:
     return int(compiled(dtype.type(0)))
 
 
-#: What gave addresses: the code there lives as long.
+#: Keeps the code at these addresses alive.
 _FAMILIES: list[Any] = []
 
 

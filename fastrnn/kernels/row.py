@@ -3,9 +3,10 @@
 A step multiplies the row by all panels in one call and then runs the equations of all units: what
 else it does must be little. `run_units` and `run_pair` stand for a cell, with `GATES`, `TOGETHER`.
 
-Weights that do not fit in the first-level cache leave the core idle while they are loaded. Then the
-input parts of the first steps alone are made before the scan. While it runs through some steps it
-makes those of as many later ones, a vector of columns beside each panel: `fastrnn.simd.row`.
+Weights that do not fit in the first-level cache leave the core idle while they are loaded. There,
+where `fastrnn.simd.cpu.BESIDE` says so, the input parts of the first steps alone are made before
+the scan. While it runs through some steps it makes those of as many later ones, a vector of columns
+beside each panel: `fastrnn.simd.row`.
 """
 
 from __future__ import annotations

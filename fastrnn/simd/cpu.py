@@ -28,7 +28,8 @@ def features() -> frozenset[str]:
 
 def name() -> str:
     """LLVM's name of the CPU that the kernels are compiled for."""
-    return str(config.CPU_NAME or llvm.get_host_cpu_name())
+    chosen = config.CPU_NAME
+    return llvm.get_host_cpu_name() if chosen in (None, "host") else str(chosen)
 
 
 _AVX512 = "avx512f" in features()
@@ -44,8 +45,9 @@ STORES_LINES = _AVX512
 ACCUMULATORS = 24 if _AVX512 else 12
 
 #: Whether rows of another product are multiplied beside one row: `fastrnn.simd.row`. With AVX-512
-#: registers are left for them. On Intel's cores it loses: LSTMs and GRUs of 100 to 512 units then
-#: take 1.00 to 1.40 of the time at batch 1 (``bench/limits.py beside``; Emerald Rapids).
+#: registers are left for them. On a Zen 4 it gains (`fastrnn.plan`), on the Intel core that was
+#: measured it loses: LSTMs and GRUs of 100 to 512 units then take 1.00 to 1.40 of the time at batch
+#: 1 (``bench/limits.py beside``; Emerald Rapids).
 BESIDE = _AVX512 and name().startswith("znver")
 
 

@@ -123,12 +123,12 @@ def _dots_key(builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
     return builder.add(builder.mul(rows, INT(COLUMNS_OF_ONE + 1)), columns)
 
 
-_all_dots = family(_write_dots, _dots_key)
+_dots_family = family("dots", _write_dots, _dots_key)
 
 
-def all_dots(number):
+def dots_family(number):
     """Address of all dot products of the precision of `number`; see `dots`."""
-    return _all_dots(number)
+    return _dots_family(number)
 
 
 @intrinsic
@@ -151,8 +151,8 @@ def dots(
 ) -> Any:
     """C = A @ B^T for `count` tiles side by side; see the module's text.
 
-    `address` is that of `all_dots`. Offsets and strides count elements; `rows` and `columns` must
-    be one of `shapes`.
+    `address` is that of `dots_family`. Offsets and strides count elements; `rows` and `columns`
+    must be one of `shapes`.
     """
     size = types.intp
     arguments = (size, c, size, size, a, size, size, b, size, size, size, size, size, size)

@@ -69,18 +69,20 @@ class MicroKernel:
 
 
 def family(
+    name: str,
     write: Callable[[ir.Module, Vector], dict[int, ir.Function]],
     key: Callable[[ir.IRBuilder, Sequence[ir.Value]], ir.Value],
 ) -> Any:
-    """The intrinsic that gives the address of a family's functions for the precision of a number.
+    """The intrinsic that gives the address of the family `name` for the precision of a number.
 
     ``write(module, vector)`` emits them, all of the same arguments, by their keys, and
-    ``key(builder, arguments)`` says which of them is called; if none, nothing is done.
+    ``key(builder, arguments)`` says which of them is called; if none has that key, nothing is done.
 
-    What chooses jumps there, its arguments as they lie. A C function of Numba's copies them,
-    several at once, and wide loads wait until narrow stores before them are in the cache: a step of
-    one row began when the one before had left the core. Without that, streams of LSTMs of 8 to 32
-    units take 0.85 to 0.90 of the time, an RNN of 32 units at batch 1 0.88 (Emerald Rapids).
+    What chooses passes its arguments on as they are, one by one. A C function of Numba's copies
+    those on the stack several at once, and a wide load waits until the narrow stores before it are
+    in the cache: a step of one row began when the one before had left the core. Without that,
+    streams of LSTMs of 8 to 32 units take 0.85 to 0.90 of the time, an RNN of 32 units at batch 1
+    0.88 (Emerald Rapids).
     """
 
     def address(typing_context: Any, number: Any) -> Any:
@@ -88,8 +90,8 @@ def family(
 
         def generate(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
             cases = write(builder.module, vector)
-            one = next(iter(cases.values()))
-            chooser = ir.Function(builder.module, one.function_type, f"{one.name}.family")
+            kind = next(iter(cases.values())).function_type
+            chooser = ir.Function(builder.module, kind, f"fastrnn.{name}.{vector.dtype}")
             chooser.linkage = "internal"
             choose = ir.IRBuilder(chooser.append_basic_block("entry"))
             none = chooser.append_basic_block("none")

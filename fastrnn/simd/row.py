@@ -3,8 +3,9 @@
 c (groups, group * lanes)  =  h (K,) @ panel        Z (ROWS, lanes)  =  X (ROWS, K') @ column
 
 A panel that one row is multiplied by is read at what the cache gives, a vector for each multiply-
-add, and the core could do two. What is multiplied meanwhile is another matrix, of which each vector
-serves `ROWS` rows. Both sum in the order of `fastrnn.simd.tile`: the same bits.
+add, and the core could do two. What may be multiplied meanwhile, where `fastrnn.simd.cpu.BESIDE`
+says so, is another matrix, of which each vector serves `ROWS` rows. Both sum in the order of
+`fastrnn.simd.tile`: the same bits.
 """
 
 from __future__ import annotations
@@ -211,18 +212,18 @@ def _vectors(builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
     return arguments[-1]
 
 
-_rows = family(_write_rows, _vectors)
-_besides = family(_write_besides, _vectors)
+_row_family = family("row", _write_rows, _vectors)
+_beside_family = family("beside", _write_besides, _vectors)
 
 
-def rows(number):
+def row_family(number):
     """Address of `_Row` of all widths, of the precision of `number`; see `row_product`."""
-    return _rows(number)
+    return _row_family(number)
 
 
-def besides(number):
+def beside_family(number):
     """Address of `_RowBeside` of all widths; see `beside_product`."""
-    return _besides(number)
+    return _beside_family(number)
 
 
 @intrinsic
@@ -244,7 +245,7 @@ def row_product(
 ) -> Any:
     """c = h @ panel for `count` panels; `forward` or from the last one on.
 
-    `address` is that of `rows`. Of a panel's vectors each `group` stands `c_stride` elements
+    `address` is that of `row_family`. Of a panel's vectors each `group` stands `c_stride` elements
     behind the one before; the next panel's first group follows the first of this one.
     """
     size = types.intp
@@ -289,9 +290,9 @@ def beside_product(
 ) -> Any:
     """c = h @ panel as `row_product` of one, and `ROWS` rows of Z = X @ column.
 
-    `address` is that of `besides`; `vectors` may be none. Row k of the column, a vector, stands
-    `column_stride` elements behind the one before; of each row of Z the first `left` numbers are
-    set, a vector at most.
+    `address` is that of `beside_family`; `vectors` may be none. Row k of the column, a vector,
+    stands `column_stride` elements behind the one before; of each row of Z the first `left` numbers
+    are set, a vector at most.
     """
     size = types.intp
     arguments = (

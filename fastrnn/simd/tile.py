@@ -5,8 +5,8 @@ C (rows, vectors * lanes)  =  or +=  A (rows, K) @ panel (K, vectors * lanes)
 `A` is read one number at a time and broadcast. Its rows are contiguous, or, where it is `TURNED`,
 its columns are: with two strides that are not known a tenth more instructions are needed, and where
 others use the core too these are what takes time. The panel is contiguous. One LLVM function is
-emitted for each form and each number of rows and vectors whose accumulators fit in the registers,
-and a switch chooses among them.
+emitted for each form and each number of rows and vectors whose accumulators fit in the registers;
+`fastrnn.simd.microkernel.family` chooses among them.
 """
 
 from __future__ import annotations
@@ -254,12 +254,12 @@ def _tile_key(builder: ir.IRBuilder, arguments: Sequence[ir.Value]) -> ir.Value:
     return builder.add(builder.mul(key, INT(VECTORS_MAX + 1)), vectors)
 
 
-_tiles = family(_write_tiles, _tile_key)
+_tile_family = family("tile", _write_tiles, _tile_key)
 
 
-def tiles(number):
+def tile_family(number):
     """Address of all tiles of the precision of `number`; see `tile`."""
-    return _tiles(number)
+    return _tile_family(number)
 
 
 @intrinsic
@@ -283,11 +283,10 @@ def tile(
 ) -> Any:
     """C = A @ panel, or C += A @ panel where `add`; see the module's text.
 
-    `address` is that of `tiles`. Offsets and strides count elements; `rows` and `vectors` must
-    be in ``shapes(form)``, in those of `PLAIN` for `AHEAD`; otherwise C stays as it is. `a_stride`
-    is that of the rows of A, or of the columns if it is `TURNED`. From `ahead_offset` on, some
-    lines of `panels` are brought into the second-level cache meanwhile:
-    `fastrnn.kernels.product.ahead` says how many.
+    `address` is that of `tile_family`. Offsets and strides count elements; `rows` and `vectors`
+    must be in ``shapes(form)``, in those of `PLAIN` for `AHEAD`. `a_stride` is that of the rows of
+    A, or of the columns if it is `TURNED`. From `ahead_offset` on, some lines of `panels` are
+    brought into the second-level cache meanwhile: `fastrnn.kernels.product.ahead` says how many.
     """
     size = types.intp
     arguments = (
