@@ -72,10 +72,9 @@ UNCACHED_BYTES = 1 << 23
 #: Where `fastrnn.simd.cpu.BESIDE` says so, the input parts of one sequence are made between the
 #: loads of its scan if that reads more weights than the first-level cache holds, all weights of a
 #: thread are below so many bytes, x has so many numbers, and so many times those of h at most.
-#: Batch 1, inputs as units, then takes 0.85 to 0.93
-#: of the time with 128 to 512 units, with four times as many inputs 0.94
-#: (``bench/limits.py beside``; Zen 4). Elsewhere it took more: eight times as many inputs 1.01 to
-#: 1.04, 64 KB of weights or less 1.00 to 1.06, 11 MB 1.16, 16 MB 1.5.
+#: Batch 1, inputs as units, then takes 0.85 to 0.93 of the time with 128 to 512 units, with four
+#: times as many inputs 0.94 (``bench/limits.py beside``; Zen 4). Elsewhere it took more: eight
+#: times as many inputs 1.01 to 1.04, 64 KB of weights or less 1.00 to 1.06, 11 MB 1.16, 16 MB 1.5.
 BESIDE_BYTES = 1 << 16
 BESIDE_BELOW = 9 << 20
 BESIDE_INPUTS = 64

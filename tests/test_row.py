@@ -158,9 +158,8 @@ def test_elsewhere_panels_are_narrow(time: int, beside: pytest.MonkeyPatch) -> N
     alone = layer()
     assert not alone.beside.address
     assert bool(makes.beside.address) == (time == LEAST_STEPS)
-    narrow, _ = (plan.scan_shape(1, 4, wide=wide)[1] for wide in (False, True))
-    assert alone.scan.width == narrow
-    assert makes.scan.width == plan.scan_shape(1, 4, wide=time == LEAST_STEPS)[1]
+    for made, wide in ((alone, False), (makes, time == LEAST_STEPS)):
+        assert made.scan.width == plan.scan_shape(1, 4, wide=wide)[1]
 
 
 @pytest.mark.parametrize(
